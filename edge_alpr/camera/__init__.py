@@ -1,0 +1,1 @@
+"""Frame sources: GStreamer pipelines and recorded frames."""

@@ -1,0 +1,43 @@
+"""Typed errors. Every message is one line: what is wrong, then what to do about it."""
+
+from __future__ import annotations
+
+
+class EdgeAlprError(Exception):
+    """Base of all errors that a user can mend. The command line prints the message and exits with 2."""
+
+
+class ConfigError(EdgeAlprError):
+    """The configuration has an unknown key, a wrong type or a value out of range."""
+
+
+class SourceError(EdgeAlprError):
+    """A camera, stream or recording cannot be read."""
+
+
+class SourceNotFoundError(SourceError):
+    """There is nothing at that URI, or nothing in that folder."""
+
+
+class SourceCorruptError(SourceError):
+    """The file is there but is damaged, truncated, or holds no video."""
+
+
+class CameraLostError(SourceError):
+    """A live camera went away and did not come back in time."""
+
+
+class MissingElementError(SourceError):
+    """A GStreamer element or binding is not installed; the message says which package has it."""
+
+
+class ImageError(EdgeAlprError):
+    """A picture cannot be read."""
+
+
+class ModelError(EdgeAlprError):
+    """A model package cannot be used; the message says which line of its card does not hold."""
+
+
+class StoreError(EdgeAlprError):
+    """The event store cannot be opened or written."""

@@ -1,0 +1,101 @@
+"""Quads, boxes and the upright crop: pure NumPy and OpenCV, no state."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike
+
+from edge_alpr.types import Box, Floats, Luma
+
+CROP_HEIGHT, CROP_WIDTH = 32, 128
+CROP_MARGIN_X, CROP_MARGIN_Y = 0.06, 0.14
+"""Share of the crop left free on each side, so that a corner a few pixels off cuts no character."""
+
+
+def as_quad(points: ArrayLike) -> Floats:
+    """Take eight numbers or four points as a (4, 2) float32 quad."""
+    return np.asarray(points, np.float32).reshape(4, 2)
+
+
+def box_quad(xmin: float, ymin: float, xmax: float, ymax: float) -> Floats:
+    """The quad of an upright box."""
+    return as_quad([xmin, ymin, xmax, ymin, xmax, ymax, xmin, ymax])
+
+
+def quad_box(quad: Floats) -> Floats:
+    """The upright box around a quad, (4,) float32: xmin, ymin, xmax, ymax."""
+    return np.concatenate([quad.min(axis=0), quad.max(axis=0)])
+
+
+def pixel_box(quad: Floats, width: int, height: int) -> Box:
+    """The box around a quad, rounded and cut to the frame."""
+    x0, y0, x1, y1 = (float(v) for v in quad_box(quad))
+    return Box(
+        xmin=round(min(max(x0, 0), width - 1)),
+        ymin=round(min(max(y0, 0), height - 1)),
+        xmax=round(min(max(x1, 0), width - 1)),
+        ymax=round(min(max(y1, 0), height - 1)),
+    )
+
+
+def quad_size(quad: Floats) -> tuple[float, float]:
+    """Mean width (along the text) and mean height of a quad, in pixels."""
+    top, right, bottom, left = (float(np.hypot(*(quad[(i + 1) % 4] - quad[i]))) for i in range(4))
+    return (top + bottom) / 2, (left + right) / 2
+
+
+def box_iou(a: Floats, b: Floats) -> float:
+    """Intersection over union of two boxes (xmin, ymin, xmax, ymax)."""
+    width = min(float(a[2]), float(b[2])) - max(float(a[0]), float(b[0]))
+    height = min(float(a[3]), float(b[3])) - max(float(a[1]), float(b[1]))
+    if width <= 0 or height <= 0:
+        return 0.0
+    inter = width * height
+    total = float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])) - inter
+    return inter / total if total > 0 else 0.0
+
+
+def crop_corners() -> Floats:
+    """Where the four corners of a plate come to lie in the (CROP_HEIGHT, CROP_WIDTH) crop."""
+    mx, my = CROP_MARGIN_X * CROP_WIDTH, CROP_MARGIN_Y * CROP_HEIGHT
+    return box_quad(mx, my, CROP_WIDTH - mx, CROP_HEIGHT - my)
+
+
+def rectify(luma: Luma, quad: Floats) -> Luma:
+    """Warp the plate inside `quad` upright: (CROP_HEIGHT, CROP_WIDTH) uint8, a new array.
+
+    Where the crop is much smaller than the plate, the region is shrunk first so that no detail aliases.
+    """
+    quad = as_quad(quad)
+    width, height = quad_size(quad)
+    shrink = int(min(width / CROP_WIDTH, height / CROP_HEIGHT))
+    if shrink >= 2:
+        luma, quad = _shrunk_region(luma, quad, shrink)
+    matrix = cv2.getPerspectiveTransform(quad, crop_corners())
+    return np.asarray(
+        cv2.warpPerspective(
+            luma, matrix, (CROP_WIDTH, CROP_HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        ),
+        np.uint8,
+    )
+
+
+def _shrunk_region(luma: Luma, quad: Floats, shrink: int) -> tuple[Luma, Floats]:
+    x0, y0, x1, y1 = (float(v) for v in quad_box(quad))
+    pad_x, pad_y = 0.2 * (x1 - x0), 0.4 * (y1 - y0)
+    left, top = max(0, int(x0 - pad_x)), max(0, int(y0 - pad_y))
+    right, bottom = min(luma.shape[1], int(x1 + pad_x) + 1), min(luma.shape[0], int(y1 + pad_y) + 1)
+    if right - left < shrink or bottom - top < shrink:
+        return luma, quad
+    size = (max(1, (right - left) // shrink), max(1, (bottom - top) // shrink))
+    small = cv2.resize(luma[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
+    scale = np.array([size[0] / (right - left), size[1] / (bottom - top)], np.float32)
+    return np.asarray(small, np.uint8), ((quad - (left, top) + 0.5) * scale - 0.5).astype(np.float32)
+
+
+def normalise_light(crop: Luma) -> Luma:
+    """Bring a crop to mean 128 and standard deviation 52, clipped to 0..255; a new uint8 array."""
+    mean, std = (float(v[0, 0]) for v in cv2.meanStdDev(crop))
+    gain = min(52.0 / max(std, 1e-3), 12.0)
+    return np.clip((crop.astype(np.float32) - mean) * gain + 128.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""The shipped models, each an ONNX file with its card."""

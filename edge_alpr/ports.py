@@ -1,0 +1,60 @@
+"""The seams: what a stage may ask of the world. Each is one or two methods, so its twin in a test is short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from edge_alpr.types import Event, Frame, SourceCounters, SourceInfo, Tensors
+
+
+class Session(Protocol):
+    """A loaded network. Inputs and outputs are named arrays; outputs belong to the caller."""
+
+    @property
+    def identity(self) -> str:
+        """What runs: provider and the sha256 of the model, e.g. `onnxruntime-cpu:1f3a…`."""
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> Tensors:
+        """Run once. Raises `ModelError` when the run-time refuses; never returns partial outputs."""
+
+
+class FrameSource(Protocol):
+    """A camera or a recording. Iterating lends one frame at a time; release each before asking for the next."""
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known before the first frame."""
+
+    @property
+    def counters(self) -> SourceCounters:
+        """Counts so far: frames, drops, restarts."""
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Sink(Protocol):
+    """Somebody who hears of events, after the store has them."""
+
+    def tell(self, event: Event) -> None:
+        """Take one event. May be called again with the same `uuid` and `seq`."""
+
+
+class Clock(Protocol):
+    """Where wall time enters."""
+
+    def epoch_ms(self) -> int:
+        """UTC, milliseconds since 1970."""
+
+    def source(self) -> str:
+        """Who set the clock: gps, ntp, rtc or unset."""

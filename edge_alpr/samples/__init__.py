@@ -1,0 +1,1 @@
+"""The sample drive that ships with the package."""

@@ -1,0 +1,246 @@
+"""One frozen type per hop: Frame, Detection, Crop, Read, Sighting, Event.
+
+Shapes are written (rows, columns); image coordinates are pixels, x to the right, y down, the centre of
+the top-left pixel at (0, 0). Quads list their corners clockwise as the plate is read: top left, top
+right, bottom right, bottom left. Scores are 0 to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from types import TracebackType
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Luma: TypeAlias = NDArray[np.uint8]
+"""(H, W) uint8, rows may be padded (strided view)."""
+Floats: TypeAlias = NDArray[np.float32]
+State: TypeAlias = Literal["possible", "confirmed", "withdrawn"]
+
+
+class Memory(Enum):
+    """Where the pixels of a frame lie."""
+
+    SYSTEM = "system"
+    CUDA = "cuda"
+    NVMM = "nvmm"
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of a camera, lent by its source until `release` is called (use it as a context manager).
+
+    `luma` is a view on the mapped buffer: whoever needs pixels after the release copies them. `chroma` is
+    (U, V) for I420, (UV,) for NV12, () for grey. `stamp_ns` is the media clock (presentation time of a
+    recording, monotonic time of a live camera), `epoch_ms` the wall clock, UTC.
+    """
+
+    luma: Luma
+    index: int
+    stamp_ns: int
+    epoch_ms: int
+    camera_id: str = "camera0"
+    chroma: tuple[Luma, ...] = ()
+    memory: Memory = Memory.SYSTEM
+    release: Callable[[], None] = _nothing
+    origin: str = ""
+    """The file this frame came from, where there is one."""
+
+    @property
+    def width(self) -> int:
+        """Pixels per row."""
+        return int(self.luma.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return int(self.luma.shape[0])
+
+    def __enter__(self) -> Frame:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """A plate found in a frame: `quad` (4, 2) float32 in frame pixels, and how sure the detector is."""
+
+    quad: Floats
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
+    """An upright, light-normalised plate: `image` is (32, 128) uint8 and owns its pixels.
+
+    `width_px` and `height_px` are the plate's size in the frame; `sharpness` is the variance of the
+    Laplacian of the crop divided by the variance of its light (0 is flat or fully blurred); `clipped`
+    says that the plate reaches over the border of the frame.
+    """
+
+    image: Luma
+    detection: Detection
+    width_px: float
+    height_px: float
+    sharpness: float
+    clipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One possible text of a plate and its probability."""
+
+    plate: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """What the reader makes of one crop.
+
+    `slots` is (L, A + 1) float32: one row a possible character position, columns in the order of the
+    reader's alphabet, the last one "no character here"; rows sum to 1. `plate`, `score`, `char_scores` and
+    `candidates` (best first, at most 10, the first equals `plate`) follow from it. `plate` may be empty.
+    """
+
+    plate: str
+    score: float
+    char_scores: tuple[float, ...]
+    candidates: tuple[Candidate, ...]
+    slots: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """A plate of one frame with its crop and read: what the tracker is given."""
+
+    detection: Detection
+    crop: Crop
+    read: Read
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """The state of one track after a frame: `read` is fused over all its observations.
+
+    `reads` counts the observations with a text, `agreement` is the share of them that say `read.plate`
+    (O=0, I=1). `best` is the observation whose pixels say most; `best_is_new` that it is of this frame. `lost` marks the
+    last sighting of a track. Stamps are the media clock in ns, epochs the wall clock in ms.
+    """
+
+    track_id: int
+    camera_id: str
+    read: Read
+    reads: int
+    agreement: float
+    best: Observation
+    best_is_new: bool
+    current: Observation | None
+    first_stamp_ns: int
+    last_stamp_ns: int
+    epoch_start: int
+    epoch_end: int
+    lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An upright box in frame pixels."""
+
+    xmin: int
+    ymin: int
+    xmax: int
+    ymax: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point in frame pixels."""
+
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Pictures kept with an event: file names relative to the store's folder, empty where none is kept."""
+
+    plate: str = ""
+    frame: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The hot-list entry that an event hit."""
+
+    list: str
+    entry: str
+    kind: Literal["exact", "equivalent", "distance", "wildcard"]
+    chars_differ: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What other programs hear of (JSON lines, MQTT, webhook): the stable contract of docs/events.md."""
+
+    version: int
+    uuid: str
+    state: State
+    seq: int
+    device_id: str
+    camera_id: str
+    timestamp: str
+    clock_source: str
+    epoch_start: int
+    epoch_end: int
+    plate: str
+    score: float
+    candidates: tuple[Candidate, ...]
+    char_scores: tuple[float, ...]
+    reads: int
+    agreement: float
+    box: Box
+    coordinates: tuple[Point, ...]
+    track_id: int
+    gps: dict[str, float] = field(default_factory=dict)
+    match: Match | None = None
+    images: Images = field(default_factory=Images)
+    processing_time_ms: dict[str, float] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source before its first frame; None where it is not known."""
+
+    uri: str
+    live: bool
+    total_frames: int | None = None
+    duration_s: float | None = None
+
+
+@dataclass(slots=True)
+class SourceCounters:
+    """What a source went through; shown in the summary. `last_restart` is the reason of the latest restart."""
+
+    frames: int = 0
+    dropped: int = 0
+    restarts: int = 0
+    caps_changes: int = 0
+    unreadable: int = 0
+    last_restart: str = ""
+
+
+Tensors: TypeAlias = dict[str, NDArray[Any]]
