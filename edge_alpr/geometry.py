@@ -98,4 +98,5 @@ def normalise_light(crop: Luma) -> Luma:
     """Bring a crop to mean 128 and standard deviation 52, clipped to 0..255; a new uint8 array."""
     mean, std = (float(v[0, 0]) for v in cv2.meanStdDev(crop))
     gain = min(52.0 / max(std, 1e-3), 12.0)
-    return np.clip((crop.astype(np.float32) - mean) * gain + 128.5, 0, 255).astype(np.uint8)
+    scaled: Floats = (crop.astype(np.float32) - mean) * gain + 128.5
+    return np.clip(scaled, 0, 255).astype(np.uint8)

@@ -24,7 +24,7 @@ class Session(Protocol):
 
 
 class FrameSource(Protocol):
-    """A camera or a recording. Iterating lends one frame at a time; release each before asking for the next."""
+    """A camera or a recording. Iterating lends frames one at a time: release each before the next."""
 
     @property
     def info(self) -> SourceInfo:

@@ -136,8 +136,8 @@ class Sighting:
     """The state of one track after a frame: `read` is fused over all its observations.
 
     `reads` counts the observations with a text, `agreement` is the share of them that say `read.plate`
-    (O=0, I=1). `best` is the observation whose pixels say most; `best_is_new` that it is of this frame. `lost` marks the
-    last sighting of a track. Stamps are the media clock in ns, epochs the wall clock in ms.
+    (O=0, I=1). `best` is the observation whose pixels say most; `best_is_new` that it is of this frame.
+    `lost` marks the last sighting of a track. Stamps are the media clock in ns, epochs the wall clock in ms.
     """
 
     track_id: int
@@ -233,7 +233,7 @@ class SourceInfo:
 
 @dataclass(slots=True)
 class SourceCounters:
-    """What a source went through; shown in the summary. `last_restart` is the reason of the latest restart."""
+    """What a source went through; `last_restart` is the reason of the latest restart."""
 
     frames: int = 0
     dropped: int = 0

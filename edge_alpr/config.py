@@ -1,0 +1,159 @@
+"""The configuration: one TOML file, strict, read once and frozen. Every value states its unit in its name or comment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edge_alpr.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file: frozen, and an unknown key is an error."""
+
+
+class SourceConfig(Section, frozen=True):
+    """Where frames come from."""
+
+    uri: str = "sample://drive"
+    camera_id: str = "camera0"
+    latency_ms: Natural = 100
+    """Jitter buffer of an RTSP stream."""
+    stall_s: Positive = 10.0
+    """A live camera that sends nothing for so long is taken as gone and started again."""
+    reconnect_s: Positive = 120.0
+    """How long to try to get a lost live camera back before giving up; pauses grow from 0.5 s to 10 s."""
+
+
+class ModelsConfig(Section, frozen=True):
+    """Which model packages run. Empty means the shipped one."""
+
+    detector: str = ""
+    reader: str = ""
+    threads: Natural = 0
+    """Threads for a network, 0: as many as cores, at most 4."""
+
+
+class DetectConfig(Section, frozen=True):
+    """Finding plates."""
+
+    threshold: Share = 0.35
+    nms_iou: Share = 0.4
+    max_plates: Count = 16
+    """Plates read in one frame, the best scored first."""
+    min_width_px: Positive = 16.0
+
+
+class TrackConfig(Section, frozen=True):
+    """Following plates from frame to frame."""
+
+    max_gap_s: Positive = 2.5
+    """A track unseen for so long (media time) is lost."""
+    max_tracks: Count = 64
+    min_overlap: Share = 0.1
+    """Least IoU of the predicted box with a detection for association by motion alone."""
+
+
+class EventConfig(Section, frozen=True):
+    """When a driver is told."""
+
+    possible_score: Share = 0.5
+    confirm_score: Share = 0.85
+    """Probability of being right that the fused read needs to be confirmed."""
+    confirm_reads: Count = 2
+    """Reads needed while the track lives; a track that ends may confirm with fewer, see `single_score`."""
+    single_score: Share = 0.9
+    """What a track seen only once needs to be confirmed when it ends."""
+    min_length: Count = 4
+    """Shorter texts are never told."""
+    cooldown_s: Positive = 300.0
+    """The same vehicle seen again within so long is the same passage: no second notification."""
+
+
+class StoreConfig(Section, frozen=True):
+    """The event store on disk."""
+
+    path: str = "~/.local/share/edge-alpr"
+    """Folder of `events.sqlite3` and of the pictures."""
+    keep_images: bool = True
+    jpeg_quality: Annotated[int, Meta(ge=10, le=100)] = 85
+    device_id: str = ""
+    """Empty: the host name."""
+
+
+class OutputConfig(Section, frozen=True):
+    """What is written besides the store."""
+
+    events: str = ""
+    """Append events as JSON lines to this file, `-` for standard output, empty for none."""
+    states: tuple[Literal["possible", "confirmed", "withdrawn"], ...] = ("possible", "confirmed", "withdrawn")
+    """Which states go to `events` and to the screen."""
+
+
+class Config(Section, frozen=True):
+    """The whole file."""
+
+    source: SourceConfig = SourceConfig()
+    models: ModelsConfig = ModelsConfig()
+    detect: DetectConfig = DetectConfig()
+    track: TrackConfig = TrackConfig()
+    event: EventConfig = EventConfig()
+    store: StoreConfig = StoreConfig()
+    output: OutputConfig = OutputConfig()
+
+
+def parse_config(text: str, origin: str = "configuration") -> Config:
+    """Read a configuration from TOML text. Raises `ConfigError` naming the key and what is allowed."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{origin}: not valid TOML: {error}") from error
+    _refuse_unknown_keys(data, Config, origin, "")
+    try:
+        return msgspec.convert(data, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{origin}: {_readable(str(error))}") from error
+
+
+def load_config(path: Path | None) -> Config:
+    """Read the configuration file, or the defaults where `path` is None."""
+    if path is None:
+        return Config()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return parse_config(text, str(path))
+
+
+def _refuse_unknown_keys(data: dict[str, Any], kind: type[Section], origin: str, prefix: str) -> None:
+    fields = {f.name: f.type for f in msgspec.structs.fields(kind)}
+    for key, value in data.items():
+        if key not in fields:
+            known = ", ".join(fields)
+            raise ConfigError(f"{origin}: unknown key '{prefix}{key}'; known here: {known}")
+        inner = fields[key]
+        if isinstance(inner, type) and issubclass(inner, Section) and isinstance(value, dict):
+            _refuse_unknown_keys(value, inner, origin, f"{prefix}{key}.")
+
+
+def _readable(message: str) -> str:
+    """`Expected `int`, got `str` - at `$.a.b`` becomes `a.b: expected int, got str`."""
+    what, _, where = message.partition(" - at ")
+    what = what.replace("`", "")
+    where = where.strip("`").removeprefix("$.")
+    return f"{where}: {what[0].lower()}{what[1:]}" if where else what
