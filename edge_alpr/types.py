@@ -123,12 +123,27 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """A small picture of a whole frame, kept for an event: owns its pixels, all planes of one shape (H, W)."""
+
+    luma: Luma
+    chroma: tuple[Luma, ...] = ()
+    """(U, V), or () for a grey picture."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """A plate of one frame with its crop and read: what the tracker is given."""
+    """A plate of one frame with its crop and read: what the tracker is given.
+
+    `patch` is the plate with its surroundings at full resolution, `scene` the whole frame made small (shared
+    by all observations of a frame): copies, for the pictures kept with an event.
+    """
 
     detection: Detection
     crop: Crop
     read: Read
+    patch: Luma | None = None
+    scene: Scene | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

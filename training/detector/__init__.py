@@ -1,0 +1,1 @@
+"""The plate detector: where the shipped network comes from."""

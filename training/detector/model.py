@@ -1,0 +1,100 @@
+"""The network: luma in, one map of scores and corners at stride 8, context down to stride 32."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+HEIGHT, WIDTH = 384, 640
+"""Network input; smaller crops serve in training, the network is fully convolutional."""
+STRIDE = 8
+TOP_K = 64
+PADDING = 114
+BASE_WIDTH, BASE_HEIGHT = 48.0, 16.0
+"""Plate size in input pixels that a zero output stands for."""
+
+
+def _conv(cin: int, cout: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(cin, cout, 3, stride, 1, bias=False), nn.BatchNorm2d(cout, momentum=0.03), nn.ReLU(inplace=True)
+    )
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _conv(channels, channels)
+        self.second = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels, momentum=0.03)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(self.first(x)))
+
+
+class PlateNet(nn.Module):
+    """(N, 1, H, W) luma, 0 to 255, H and W multiples of 32, to raw (N, 11, H/8, W/8).
+
+    Channel 0 is the score's logit, 1 and 2 the logarithms of width and height over the base size, 3 to 10
+    the corners as offsets from a rectangle of that size around the cell, in units of that size.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 48, 64, 96), blocks: tuple[int, ...] = (1, 2)) -> None:
+        super().__init__()
+        w2, w4, w8, w16, w32 = widths
+        self.to8 = nn.Sequential(_conv(1, w2, 2), _conv(w2, w4, 2), _conv(w4, w8, 2))
+        self.to16 = nn.Sequential(_conv(w8, w16, 2), *(Residual(w16) for _ in range(blocks[0])))
+        self.to32 = nn.Sequential(_conv(w16, w32, 2), *(Residual(w32) for _ in range(blocks[1])))
+        self.down_to_16 = nn.Conv2d(w32, w16, 1)
+        self.mix16 = _conv(w16, w16)
+        self.down_to_8 = nn.Conv2d(w16, w8, 1)
+        self.mix8 = nn.Sequential(_conv(w8, w8), _conv(w8, w8))
+        self.head = nn.Conv2d(w8, 11, 1)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+        nn.init.constant_(self.head.bias[:1], -4.6)
+
+    def forward(self, luma: Tensor) -> Tensor:
+        x8 = self.to8(luma * (1 / 64.0) - 2.0)
+        x16 = self.to16(x8)
+        x32 = self.to32(x16)
+        x16 = self.mix16(x16 + F.interpolate(self.down_to_16(x32), scale_factor=2.0, mode="nearest"))
+        x8 = self.mix8(x8 + F.interpolate(self.down_to_8(x16), scale_factor=2.0, mode="nearest"))
+        out: Tensor = self.head(x8)
+        return out
+
+
+def cell_centres(rows: int, columns: int) -> Tensor:
+    """Centres of the cells in input pixels, (rows * columns, 2) float32, x then y."""
+    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.stack([x, y], -1).reshape(-1, 2).float() * STRIDE + (STRIDE - 1) / 2
+
+
+def decode_corners(raw: Tensor, centres: Tensor) -> Tensor:
+    """Corners in input pixels, (..., 4, 2), of raw (..., 10) and the centres (..., 2) of their cells."""
+    size = raw[..., :2].clamp(-3.0, 3.0).exp() * raw.new_tensor([BASE_WIDTH, BASE_HEIGHT])
+    square = raw.new_tensor([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+    corners = raw[..., 2:].unflatten(-1, (4, 2)) + square
+    return centres.unsqueeze(-2) + corners * size.unsqueeze(-2)
+
+
+class Detector(nn.Module):
+    """The network with everything around it, as it is exported: uint8 in, the best TOP_K peaks out."""
+
+    centres: Tensor
+
+    def __init__(self, net: PlateNet, height: int = HEIGHT, width: int = WIDTH) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("centres", cell_centres(height // STRIDE, width // STRIDE), persistent=False)
+
+    def forward(self, luma: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, 1, H, W) uint8 to scores (1, TOP_K), descending, and quads (1, TOP_K, 4, 2), input pixels."""
+        raw = self.net(luma.float())
+        scores = raw[:, :1].sigmoid()
+        peaks = torch.where(scores >= F.max_pool2d(scores, 3, 1, 1), scores, torch.zeros_like(scores))
+        best, index = peaks.flatten(1).topk(TOP_K, dim=1)
+        picked = raw[:, 1:].flatten(2).transpose(1, 2)[0].index_select(0, index[0])
+        quads = decode_corners(picked, self.centres.index_select(0, index[0]))
+        return best, quads.unsqueeze(0)

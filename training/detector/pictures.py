@@ -1,0 +1,106 @@
+"""The real pictures, decoded once and kept in memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_WIDTH = 1280
+
+
+@dataclass(frozen=True, eq=False)
+class Label:
+    """A real plate: `box` (4,) float32 in pixels of the picture; `doubtful` ones are neither right nor wrong."""
+
+    box: NDArray[np.float32]
+    text: str
+    doubtful: bool
+    legibility: str
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """`rgb` (H, W, 3) uint8. `sure` says that all plates are labelled; `stretched` that its aspect is lost."""
+
+    name: str
+    rgb: NDArray[np.uint8]
+    labels: tuple[Label, ...]
+    vehicles: NDArray[np.float32]
+    sure: bool
+    stretched: bool
+    source: str
+
+
+def _fit(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    scale = min(1.0, MAX_WIDTH / image.shape[1])
+    if scale < 1.0:
+        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.ascontiguousarray(image[:, :, ::-1]), scale
+
+
+def _labels(row: dict[str, Any], scale: float) -> tuple[Label, ...]:
+    return tuple(
+        Label(
+            np.asarray(p["box"], np.float32) * scale - 0.5,
+            p.get("text", ""),
+            bool(p.get("ignore", False)),
+            p["legibility"],
+        )
+        for p in row["plates"]
+    )
+
+
+def load_set(data: Path, source: str, split: str) -> list[Picture]:
+    """Pictures of a labelled set (`dashcam`, `openimages`, `campus`) in one split."""
+    pictures = []
+    for line in (data / source / "labels.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        if row["split"] != split:
+            continue
+        image = cv2.imread(str(data / source / row["image"]), cv2.IMREAD_COLOR)
+        if image is None:
+            raise FileNotFoundError(f"{source}/{row['image']} is listed but cannot be read")
+        rgb, scale = _fit(np.asarray(image, np.uint8))
+        vehicles = np.asarray(row.get("vehicles", []), np.float32).reshape(-1, 4) * scale
+        stretched = bool(row.get("stretched", False))
+        sure = bool(row["complete"])
+        pictures.append(Picture(row["image"], rgb, _labels(row, scale), vehicles, sure, stretched, source))
+    return pictures
+
+
+def _negative(name: str, image: NDArray[np.uint8]) -> Picture:
+    return Picture(name, _fit(image)[0], (), np.zeros((0, 4), np.float32), True, False, "negatives")
+
+
+def load_negatives(data: Path, clip_frames: int = 40) -> list[Picture]:
+    """Road scenes without a readable plate: stills, and frames spread over the clips."""
+    found = []
+    for path in sorted((data / "road_negatives" / "images").glob("*.jpg")):
+        found.append(_negative(path.name, np.asarray(cv2.imread(str(path)), np.uint8)))
+    for path in sorted((data / "video").glob("*.mp4")):
+        clip = cv2.VideoCapture(str(path))
+        total = max(1, int(clip.get(cv2.CAP_PROP_FRAME_COUNT)))
+        step = max(1, total // clip_frames)
+        for index in range(total):
+            if not clip.grab():
+                break
+            if index % step == 0:
+                found.append(_negative(f"{path.stem}:{index}", np.asarray(clip.retrieve()[1], np.uint8)))
+        clip.release()
+    return found
+
+
+def load_training(data: Path) -> dict[str, list[Picture]]:
+    """Everything that may be trained on, by source; `dev` is never among it."""
+    return {
+        "dashcam": load_set(data, "dashcam", "train"),
+        "openimages": load_set(data, "openimages", "train"),
+        "campus": load_set(data, "campus", "train"),
+        "negatives": load_negatives(data),
+    }
