@@ -1,4 +1,4 @@
-"""The configuration: one TOML file, strict, read once and frozen. Every value states its unit in its name or comment."""
+"""The configuration: one TOML file, strict, read once and frozen. Every value names or states its unit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+import tomli_w
 from msgspec import Meta
 
 from edge_alpr.errors import ConfigError
@@ -140,6 +141,11 @@ def load_config(path: Path | None) -> Config:
     return parse_config(text, str(path))
 
 
+def format_config(config: Config) -> str:
+    """The whole configuration as TOML, defaults included; `parse_config` reads it back."""
+    return tomli_w.dumps(msgspec.to_builtins(config))
+
+
 def _refuse_unknown_keys(data: dict[str, Any], kind: type[Section], origin: str, prefix: str) -> None:
     fields = {f.name: f.type for f in msgspec.structs.fields(kind)}
     for key, value in data.items():
@@ -154,6 +160,6 @@ def _refuse_unknown_keys(data: dict[str, Any], kind: type[Section], origin: str,
 def _readable(message: str) -> str:
     """`Expected `int`, got `str` - at `$.a.b`` becomes `a.b: expected int, got str`."""
     what, _, where = message.partition(" - at ")
-    what = what.replace("`", "")
+    what = what.replace("`", "").replace("object", "table")
     where = where.strip("`").removeprefix("$.")
     return f"{where}: {what[0].lower()}{what[1:]}" if where else what

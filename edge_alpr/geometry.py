@@ -11,6 +11,8 @@ from edge_alpr.types import Box, Floats, Luma
 CROP_HEIGHT, CROP_WIDTH = 32, 128
 CROP_MARGIN_X, CROP_MARGIN_Y = 0.06, 0.14
 """Share of the crop left free on each side, so that a corner a few pixels off cuts no character."""
+_MOST_SIDE = 32000
+"""Pixels a side that OpenCV warps (it counts them in 16 bits)."""
 
 
 def as_quad(points: ArrayLike) -> Floats:
@@ -70,8 +72,8 @@ def rectify(luma: Luma, quad: Floats) -> Luma:
     quad = as_quad(quad)
     width, height = quad_size(quad)
     shrink = int(min(width / CROP_WIDTH, height / CROP_HEIGHT))
-    if shrink >= 2:
-        luma, quad = _shrunk_region(luma, quad, shrink)
+    if shrink >= 2 or max(luma.shape) > _MOST_SIDE:
+        luma, quad = _shrunk_region(luma, quad, max(shrink, 1))
     matrix = cv2.getPerspectiveTransform(quad, crop_corners())
     return np.asarray(
         cv2.warpPerspective(
@@ -84,14 +86,18 @@ def rectify(luma: Luma, quad: Floats) -> Luma:
 def _shrunk_region(luma: Luma, quad: Floats, shrink: int) -> tuple[Luma, Floats]:
     x0, y0, x1, y1 = (float(v) for v in quad_box(quad))
     pad_x, pad_y = 0.2 * (x1 - x0), 0.4 * (y1 - y0)
-    left, top = max(0, int(x0 - pad_x)), max(0, int(y0 - pad_y))
-    right, bottom = min(luma.shape[1], int(x1 + pad_x) + 1), min(luma.shape[0], int(y1 + pad_y) + 1)
-    if right - left < shrink or bottom - top < shrink:
-        return luma, quad
-    size = (max(1, (right - left) // shrink), max(1, (bottom - top) // shrink))
+    left, right = _span(x0 - pad_x, x1 + pad_x, luma.shape[1])
+    top, bottom = _span(y0 - pad_y, y1 + pad_y, luma.shape[0])
+    size = tuple(min(max(1, side // shrink), _MOST_SIDE) for side in (right - left, bottom - top))
     small = cv2.resize(luma[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
     scale = np.array([size[0] / (right - left), size[1] / (bottom - top)], np.float32)
     return np.asarray(small, np.uint8), ((quad - (left, top) + 0.5) * scale - 0.5).astype(np.float32)
+
+
+def _span(low: float, high: float, side: int) -> tuple[int, int]:
+    """The pixels from `low` to `high` that exist, at least one of `side`."""
+    first = min(max(0, int(low)), side - 1)
+    return first, max(first + 1, min(side, int(high) + 1))
 
 
 def normalise_light(crop: Luma) -> Luma:

@@ -1,4 +1,4 @@
-"""The seams: what a stage may ask of the world. Each is one or two methods, so its twin in a test is short."""
+"""The seams: what a stage may ask of the world. Each is one or two methods, so its test twin is short."""
 
 from __future__ import annotations
 

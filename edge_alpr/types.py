@@ -124,11 +124,15 @@ class Read:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A small picture of a whole frame, kept for an event: owns its pixels, all planes of one shape (H, W)."""
+    """A small picture of a whole frame, kept for an event: owns its pixels, all planes of one shape (H, W).
+
+    `chroma` is (U, V), or () for a grey picture; `width` and `height` are those of the frame.
+    """
 
     luma: Luma
-    chroma: tuple[Luma, ...] = ()
-    """(U, V), or () for a grey picture."""
+    chroma: tuple[Luma, ...]
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

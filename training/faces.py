@@ -18,10 +18,10 @@ MASK_HEIGHT = 90
 
 # Weight of a face in the draw, by the start of its file name: plate-like faces first.
 WEIGHTS = {
-    "GL-Nummernschild": 6.0, "OSP-DIN": 3.0, "Barlow": 2.0, "overpass": 2.0, "saira": 2.0, "oswald": 1.0, "rubik": 0.6,
-    "share-tech-mono": 0.8, "routed-gothic": 0.7, "BebasNeue": 1.0, "NimbusSans": 1.2, "Roboto-Medium": 0.8,
-    "Roboto-Bold": 0.8, "RobotoCondensed": 1.0, "LiberationSans": 0.8, "LiberationMono-Bold": 0.5, "DejaVuSans-Bold": 0.5,
-    "DejaVuSansCondensed": 0.5,
+    "GL-Nummernschild": 6.0, "OSP-DIN": 3.0, "Barlow": 2.0, "overpass": 2.0, "saira": 2.0, "oswald": 1.0,
+    "rubik": 0.6, "share-tech-mono": 0.8, "routed-gothic": 0.7, "BebasNeue": 1.0, "NimbusSans": 1.2,
+    "Roboto-Medium": 0.8, "Roboto-Bold": 0.8, "RobotoCondensed": 1.0, "LiberationSans": 0.8,
+    "LiberationMono-Bold": 0.5, "DejaVuSans-Bold": 0.5, "DejaVuSansCondensed": 0.5,
 }
 SKIP = ("BebasNeue-Book", "Italic", "italic", "Oblique", "Thin", "thin", "Light", "light")
 

@@ -1,0 +1,202 @@
+"""Puts the parts together: what `run`, `read` and `eval` have in common. The environment is read here only."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from edge_alpr.camera import open_source
+from edge_alpr.config import Config
+from edge_alpr.infer.package import ModelPackage, load_package, shipped
+from edge_alpr.infer.rungs import open_session
+from edge_alpr.pipeline import Identity, Pipeline, Stages, Told
+from edge_alpr.ports import FrameSource
+from edge_alpr.sinks.dispatch import Dispatcher, Start, Subscriber
+from edge_alpr.sinks.jsonl import JsonLines
+from edge_alpr.sinks.pictures import Pictures
+from edge_alpr.sinks.store import EventStore
+from edge_alpr.sinks.terminal import Terminal
+from edge_alpr.stages.detect import Detector
+from edge_alpr.stages.event import EventMaker
+from edge_alpr.stages.keep import encode
+from edge_alpr.stages.read import Reader
+from edge_alpr.stages.rectify import cut
+from edge_alpr.stages.track import CameraMotion, Tracker
+from edge_alpr.types import Crop, Detection, Luma, Observation, Read, SourceInfo
+
+
+@dataclass(frozen=True)
+class Models:
+    """Both networks, ready to run."""
+
+    detect: Detector
+    read: Reader
+    identities: dict[str, str]
+
+    def observe(self, luma: Luma) -> tuple[list[Observation], dict[str, float]]:
+        """Read one picture by itself: its plates and the milliseconds of each stage."""
+        start = time.perf_counter()
+        detections: list[Detection] = self.detect(luma)
+        found = time.perf_counter()
+        crops: list[Crop] = [cut(luma, d) for d in detections]
+        reads: list[Read] = self.read(crops)
+        done = time.perf_counter()
+        observations = [Observation(*parts) for parts in zip(detections, crops, reads, strict=True)]
+        return observations, {
+            "detect": round((found - start) * 1e3, 3),
+            "read": round((done - found) * 1e3, 3),
+            "total": round((done - start) * 1e3, 3),
+        }
+
+
+def open_models(config: Config) -> Models:
+    """Load both packages and open their sessions. Raises `ModelError`."""
+    detector = _package(config.models.detector, "detector")
+    reader = _package(config.models.reader, "reader")
+    threads = config.models.threads
+    detect, read = open_session(detector, threads), open_session(reader, threads)
+    return Models(
+        Detector(detect, config.detect),
+        Reader(read),
+        {"detector": detect.identity, "reader": read.identity},
+    )
+
+
+def _package(path: str, kind: str) -> ModelPackage:
+    return load_package(Path(path) if path else shipped("detector" if kind == "detector" else "reader"))
+
+
+def device_id(config: Config) -> str:
+    """The configured id, else the host's name."""
+    return config.store.device_id or socket.gethostname() or "edge-alpr"
+
+
+def make_pipeline(config: Config, models: Models, clock_source: str = "unset") -> Pipeline:
+    """A fresh pipeline: its tracker and its memory of told plates are empty."""
+    stages = Stages(
+        detect=models.detect,
+        cut=cut,
+        read=models.read,
+        motion=CameraMotion(),
+        track=Tracker(config.track),
+        decide=EventMaker(config.event, device_id(config)),
+    )
+    return Pipeline(stages, Identity(device_id(config), clock_source, models.identities))
+
+
+@dataclass(slots=True)
+class Summary:
+    """How a drive went; times in ms, `stages` maps a stage to its p50 and p99."""
+
+    frames: int = 0
+    plates: int = 0
+    reads: int = 0
+    confirmed: int = 0
+    withdrawn: int = 0
+    seconds: float = 0.0
+    dropped: int = 0
+    restarts: int = 0
+    caps_changes: int = 0
+    unreadable: int = 0
+    last_restart: str = ""
+    pictures_lost: int = 0
+    first_plate_s: float | None = None
+    stages: dict[str, tuple[float, float]] | None = None
+
+    @property
+    def fps(self) -> float:
+        """Frames per second over the whole drive, decoding included."""
+        return self.frames / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Where people look: rows of plates go to `console` unless it is None; `progress` hears of each frame."""
+
+    console: Console | None = None
+    opened: Callable[[SourceInfo], None] = lambda info: None
+    progress: Callable[[int], None] = lambda frames: None
+
+
+class Drive:
+    """One run over a source: every event is stored, then told."""
+
+    def __init__(self, config: Config, screen: Screen) -> None:
+        self._config = config
+        self._screen = screen
+        self._stop = False
+        self.summary = Summary()
+
+    def stop(self) -> None:
+        """End after the frame at hand; may be called from a signal handler."""
+        self._stop = True
+
+    def run(self, limit_s: float | None = None) -> Summary:
+        """Read the source to its end, or for `limit_s` seconds. Raises the typed errors of its parts.
+
+        What was read before an error is stored and told; the summary stands in `summary`.
+        """
+        config = self._config
+        started = time.monotonic()
+        with ExitStack() as stack:
+            models = open_models(config)
+            source = stack.enter_context(open_source(config.source))
+            store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
+            dispatcher = Dispatcher(store, self._subscribers(stack))
+            self._screen.opened(source.info)
+            pipeline = make_pipeline(config, models)
+            dispatcher.catch_up()
+            stack.callback(self._sum_up, time.monotonic(), source, pipeline, store)
+            try:
+                for frame in source:
+                    for told in pipeline.process(frame):
+                        self._tell(told, dispatcher, started)
+                    self._screen.progress(pipeline.counts.frames)
+                    if self._stop or (limit_s is not None and time.monotonic() - started > limit_s):
+                        break
+            finally:
+                for told in pipeline.finish():
+                    self._tell(told, dispatcher, started)
+                dispatcher.catch_up()
+        return self.summary
+
+    def _subscribers(self, stack: ExitStack) -> dict[str, Subscriber]:
+        config, sinks = self._config, {}
+        if config.output.events:
+            lines = stack.enter_context(JsonLines(config.output.events, config.output.states))
+            start = Start.NOW if config.output.events == "-" else Start.JOINED
+            sinks[f"jsonl:{config.output.events}"] = Subscriber(lines, start)
+        if self._screen.console is not None:
+            sinks["terminal"] = Subscriber(Terminal(self._screen.console), Start.NOW)
+        return sinks
+
+    def _tell(self, told: Told, dispatcher: Dispatcher, started: float) -> None:
+        pictures = None
+        if told.event.state == "confirmed":
+            self.summary.confirmed += 1
+            if self._config.store.keep_images:
+                pictures = Pictures(*encode(told.best, self._config.store.jpeg_quality))
+            if self.summary.first_plate_s is None:
+                self.summary.first_plate_s = time.monotonic() - started
+        elif told.event.state == "withdrawn":
+            self.summary.withdrawn += 1
+        dispatcher.publish(told.event, pictures)
+
+    def _sum_up(self, started: float, source: FrameSource, pipeline: Pipeline, store: EventStore) -> None:
+        summary, counters, counts = self.summary, source.counters, pipeline.counts
+        summary.frames, summary.plates, summary.reads = counts.frames, counts.plates, counts.reads
+        summary.seconds = time.monotonic() - started
+        summary.dropped, summary.restarts = counters.dropped, counters.restarts
+        summary.caps_changes, summary.unreadable = counters.caps_changes, counters.unreadable
+        summary.last_restart = counters.last_restart
+        summary.pictures_lost = store.counters.pictures_lost
+        summary.stages = {
+            name: (pipeline.timings.percentile(name, 50), pipeline.timings.percentile(name, 99))
+            for name in pipeline.timings.stages
+        }

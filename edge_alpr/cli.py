@@ -1,0 +1,233 @@
+"""The command line. Every verb ends with 0, or with 2 and one line on stderr that says what to do."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from edge_alpr import __version__
+from edge_alpr.config import Config, load_config
+from edge_alpr.errors import EdgeAlprError, OutputClosedError
+
+EXAMPLES = """
+**Examples**
+
+    edge-alpr run                                   the sample drive
+    edge-alpr run --source drive.mp4 --events -     a recording, events as JSON lines
+    edge-alpr run --source rtsp://10.0.0.7/front    a live camera
+    edge-alpr read photo.jpg --jsonl                a still
+    edge-alpr doctor                                is this device able?
+"""
+
+app = typer.Typer(
+    name="edge-alpr",
+    help="In-car number-plate reader: a drive in, one notification per plate out.\n" + EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration file (TOML); see `edge-alpr config`.", metavar="FILE"),
+]
+
+
+def main() -> None:
+    """Entry point: typed errors become one line and exit code 2."""
+    try:
+        app()
+    except OutputClosedError:
+        sys.exit(0)
+    except EdgeAlprError as error:
+        print(f"edge-alpr: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"edge-alpr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, on stderr.")] = False,
+) -> None:
+    """Set up logging: warnings are always shown."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
+    )
+
+
+@app.command()
+def run(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Path, file://, dir://FOLDER, rtsp://…, v4l2:///dev/videoN, csi://N or sample://drive.", metavar="URI"
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    events: Annotated[
+        str | None, typer.Option(help="Append events to this file as JSON lines; `-`: standard output.", metavar="FILE")
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="Folder of the event store.", metavar="FOLDER")] = None,
+    no_display: Annotated[bool, typer.Option("--no-display", help="No rows and no bar, only the summary.")] = False,
+    limit: Annotated[float | None, typer.Option(help="Stop after so many seconds.", min=0, metavar="SECONDS")] = None,
+) -> None:
+    """Read a drive: every plate once, as it is confirmed.
+
+    **Examples**
+
+        edge-alpr run --source sample://drive
+        edge-alpr run --source dir://frames --events plates.jsonl
+        edge-alpr run --source v4l2:///dev/video0 --limit 60
+    """
+    from edge_alpr.app import Drive  # here, so that `--help` does not load the networks' run-time
+    from edge_alpr.screen import show_summary, watching
+
+    settings = _override(load_config(config), source, events, store)
+    console = Console(stderr=settings.output.events == "-", highlight=False)
+    with watching(console, not no_display) as screen:
+        drive = Drive(settings, screen)
+        with _stopping(drive.stop):
+            try:
+                drive.run(limit)
+            finally:
+                show_summary(console, drive.summary)
+
+
+def _override(config: Config, source: str | None, events: str | None, store: str | None) -> Config:
+    replace = msgspec.structs.replace
+    if source is not None:
+        config = replace(config, source=replace(config.source, uri=source))
+    if events is not None:
+        config = replace(config, output=replace(config.output, events=events))
+    if store is not None:
+        config = replace(config, store=replace(config.store, path=store))
+    return config
+
+
+@contextmanager
+def _stopping(stop: Any) -> Iterator[None]:
+    """Let Ctrl-C and a service manager's stop end the drive cleanly."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: stop()) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@app.command()
+def read(
+    images: Annotated[list[Path], typer.Argument(help="Pictures.", metavar="IMAGE…")],
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON object a line, for programs.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Read the plates of stills.
+
+    A picture that cannot be read gives an error in its line, and exit code 2 at the end; the others are still read.
+
+    **Examples**
+
+        edge-alpr read photo.jpg
+        edge-alpr read --jsonl *.jpg | jq -r '.plates[].plate'
+    """
+    from edge_alpr.stills import print_stills
+
+    if print_stills(images, load_config(config), jsonl):
+        raise typer.Exit(2)
+
+
+@app.command("eval")
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="Folder with labels.jsonl.", metavar="DATASET")],
+    split: Annotated[str | None, typer.Option(help="Only this split of the labels, e.g. dev.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file.", metavar="FILE")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Measure the models on labelled pictures: recall, whole plates, characters, and whole rides where there are any.
+
+    **Examples**
+
+        edge-alpr eval ../shared/data/dashcam --split dev
+        edge-alpr eval my-photos --json figures.json
+    """
+    from edge_alpr.assess import assess
+
+    assess(dataset, split, load_config(config), json_file, Console(highlight=False))
+
+
+@app.command("config")
+def show_config(
+    config: ConfigOption = None,
+) -> None:
+    """Check a configuration file and print the whole configuration, defaults included, as TOML.
+
+    **Examples**
+
+        edge-alpr config > edge-alpr.toml           every key with its default
+        edge-alpr config --config edge-alpr.toml    check a file
+    """
+    from edge_alpr.config import format_config
+
+    print(format_config(load_config(config)), end="")
+
+
+@app.command()
+def doctor(config: ConfigOption = None) -> None:
+    """Show what this device can do, and what is missing with the command that mends it. Exit code 2 if it cannot run.
+
+    **Examples**
+
+        edge-alpr doctor
+    """
+    from edge_alpr.doctor import examine, render, worst
+
+    findings = examine(load_config(config))
+    render(findings, Console(highlight=False))
+    if worst(findings) == "missing":
+        raise typer.Exit(2)
+
+
+@app.command()
+def models(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of model packages; the shipped ones if left out.", metavar="FOLDER")
+    ] = None,
+) -> None:
+    """List model packages and check that each model fits its card. Exit code 2 if one does not.
+
+    **Examples**
+
+        edge-alpr models
+        edge-alpr models ~/my-models
+    """
+    from edge_alpr.screen import show_models
+
+    if not show_models(folder, Console(highlight=False)):
+        raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""The order of the stages, from a lent frame to stored events. The only file that knows it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Protocol
+
+import numpy as np
+
+from edge_alpr.geometry import pixel_box
+from edge_alpr.stages.event import Decision
+from edge_alpr.stages.keep import patch, small_scene
+from edge_alpr.types import (
+    Crop,
+    Detection,
+    Event,
+    Floats,
+    Frame,
+    Luma,
+    Observation,
+    Point,
+    Read,
+    Sighting,
+)
+
+STAGES = ("detect", "cut", "read", "track", "total")
+
+
+class Motion(Protocol):
+    """Camera motion between frames: takes a small copy of the luma while the frame is lent."""
+
+    def update(self, luma: Luma) -> Floats | None:
+        """The (2, 3) affine from the previous frame to this one, or None where it can't tell."""
+
+
+class Tracking(Protocol):
+    """Observations of one frame in, the state of their tracks out."""
+
+    def update(
+        self,
+        observations: Sequence[Observation],
+        frame_stamp_ns: int,
+        epoch_ms: int,
+        camera_id: str,
+        motion: Floats | None,
+    ) -> list[Sighting]:
+        """Take one frame's observations."""
+
+    def flush(self) -> list[Sighting]:
+        """End all tracks."""
+
+
+class Deciding(Protocol):
+    """Sightings in, what to tell out."""
+
+    def update(self, sightings: Sequence[Sighting]) -> list[Decision]:
+        """Take one frame's sightings."""
+
+    def flush(self) -> list[Decision]:
+        """Close what is open."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages in their order; the first three are plain callables."""
+
+    detect: Callable[[Luma], list[Detection]]
+    cut: Callable[[Luma, Detection], Crop]
+    read: Callable[[Sequence[Crop]], list[Read]]
+    motion: Motion
+    track: Tracking
+    decide: Deciding
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What every event says of its origin."""
+
+    device_id: str
+    clock_source: str
+    models: dict[str, str]
+
+
+@dataclass(slots=True)
+class Timings:
+    """Milliseconds of the latest frames, per stage; bounded."""
+
+    stages: dict[str, deque[float]] = field(
+        default_factory=lambda: {name: deque(maxlen=36_000) for name in STAGES}
+    )
+
+    def percentile(self, stage: str, share: float) -> float:
+        """A percentile of a stage in ms, `share` in percent; 0 where nothing was measured."""
+        values = self.stages[stage]
+        return float(np.percentile(np.fromiter(values, np.float64), share)) if values else 0.0
+
+    def latest(self) -> dict[str, float]:
+        """The times of the newest frame."""
+        return {name: round(values[-1], 3) for name, values in self.stages.items() if values}
+
+
+@dataclass(slots=True)
+class Counts:
+    """What went through so far."""
+
+    frames: int = 0
+    plates: int = 0
+    reads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event to be stored, with the observation whose pictures go with it."""
+
+    event: Event
+    best: Observation
+
+
+class Pipeline:
+    """Runs the stages over frames, one at a time, on one thread."""
+
+    def __init__(self, stages: Stages, identity: Identity) -> None:
+        self._stages = stages
+        self._identity = identity
+        self.timings = Timings()
+        self.counts = Counts()
+
+    def process(self, frame: Frame) -> list[Told]:
+        """Take one frame; it is released as soon as its crops are cut."""
+        start = time.perf_counter_ns()
+        with frame:
+            motion = self._stages.motion.update(frame.luma)
+            detections = self._stages.detect(frame.luma)
+            found = time.perf_counter_ns()
+            crops = [self._stages.cut(frame.luma, d) for d in detections]
+            patches = [patch(frame.luma, d) for d in detections]
+            scene = small_scene(frame) if detections else None
+        cut = time.perf_counter_ns()
+        reads = self._stages.read(crops)
+        read = time.perf_counter_ns()
+        seen = [
+            Observation(d, c, r, p, scene)
+            for d, c, r, p in zip(detections, crops, reads, patches, strict=True)
+        ]
+        sightings = self._stages.track.update(
+            seen, frame.stamp_ns, frame.epoch_ms, frame.camera_id, motion
+        )
+        decisions = self._stages.decide.update(sightings)
+        self._record(start, found, cut, read, time.perf_counter_ns())
+        self.counts.frames += 1
+        self.counts.plates += len(seen)
+        self.counts.reads += sum(1 for r in reads if r.plate)
+        return [self._told(decision) for decision in decisions]
+
+    def finish(self) -> list[Told]:
+        """The recording ended: close all tracks and say what is still to be said."""
+        decisions = self._stages.decide.update(self._stages.track.flush()) + self._stages.decide.flush()
+        return [self._told(decision) for decision in decisions]
+
+    def _record(self, start: int, found: int, cut: int, read: int, end: int) -> None:
+        spans = (found - start, cut - found, read - cut, end - read, end - start)
+        for name, span in zip(STAGES, spans, strict=True):
+            self.timings.stages[name].append(span / 1e6)
+
+    def _told(self, decision: Decision) -> Told:
+        sighting = decision.sighting
+        quad = sighting.best.detection.quad
+        scene = sighting.best.scene
+        size = (scene.width, scene.height) if scene else (1 << 16, 1 << 16)
+        event = Event(
+            version=1,
+            uuid=decision.uuid,
+            state=decision.state,
+            seq=decision.seq,
+            device_id=self._identity.device_id,
+            camera_id=sighting.camera_id,
+            timestamp=iso_utc(sighting.epoch_end),
+            clock_source=self._identity.clock_source,
+            epoch_start=sighting.epoch_start,
+            epoch_end=sighting.epoch_end,
+            plate=sighting.read.plate,
+            score=clean(sighting.read.score),
+            candidates=sighting.read.candidates,
+            char_scores=tuple(clean(s) for s in sighting.read.char_scores),
+            reads=sighting.reads,
+            agreement=clean(sighting.agreement),
+            box=pixel_box(quad, *size),
+            coordinates=tuple(Point(round(float(x), 1), round(float(y), 1)) for x, y in quad),
+            track_id=sighting.track_id,
+            processing_time_ms=self.timings.latest(),
+            models=self._identity.models,
+        )
+        return Told(event, sighting.best)
+
+
+def clean(score: float) -> float:
+    """A score as the contract wants it: 0 to 1, four digits (rounding errors of sums cut off)."""
+    return round(min(max(score, 0.0), 1.0), 4)
+
+
+def iso_utc(epoch_ms: int) -> str:
+    """ISO 8601, UTC, with milliseconds."""
+    moment = datetime.fromtimestamp(epoch_ms / 1000, tz=timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,81 @@
+"""The pictures kept with an event: small copies taken while the frame is lent, encoded only when told."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edge_alpr.geometry import quad_box, quad_size
+from edge_alpr.types import Detection, Frame, Luma, Observation, Scene
+
+SCENE_WIDTH = 960
+"""Widest picture kept of a frame, in pixels."""
+PATCH_MARGIN = 0.35
+"""What is kept around a plate, as a share of its width and height."""
+PATCH_WIDTH = 640
+
+
+def small_scene(frame: Frame) -> Scene:
+    """A copy of the frame at the size of its chroma planes, at most SCENE_WIDTH wide."""
+    width, height = frame.width, frame.height
+    scale = min(0.5, SCENE_WIDTH / width) if width > 320 else 1.0
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    luma = _fit(frame.luma, size)
+    return Scene(luma, tuple(_fit(plane, size) for plane in _split(frame.chroma)), width, height)
+
+
+def _split(chroma: tuple[Luma, ...]) -> tuple[Luma, ...]:
+    """(U, V) as they are; the interleaved UV plane of NV12, (H/2, W), as two strided views."""
+    if len(chroma) == 1:
+        return chroma[0][:, 0::2], chroma[0][:, 1::2]
+    return chroma
+
+
+def _fit(plane: Luma, size: tuple[int, int]) -> Luma:
+    if (plane.shape[1], plane.shape[0]) == size:
+        return plane.copy()
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def patch(luma: Luma, detection: Detection) -> Luma:
+    """The plate as the camera saw it with a margin, cut to the frame, at most PATCH_WIDTH wide; a copy."""
+    width, height = quad_size(detection.quad)
+    x0, y0, x1, y1 = (float(v) for v in quad_box(detection.quad))
+    left, top = max(0, int(x0 - PATCH_MARGIN * width)), max(0, int(y0 - PATCH_MARGIN * height))
+    right = min(luma.shape[1], int(x1 + PATCH_MARGIN * width) + 1)
+    bottom = min(luma.shape[0], int(y1 + PATCH_MARGIN * height) + 1)
+    if right - left < 1 or bottom - top < 1:
+        return luma[:1, :1].copy()
+    region = luma[top:bottom, left:right]
+    scale = PATCH_WIDTH / region.shape[1]
+    if scale >= 1:
+        return region.copy()
+    return _fit(region, (PATCH_WIDTH, max(1, round(region.shape[0] * scale))))
+
+
+def encode(observation: Observation, quality: int) -> tuple[bytes, bytes]:
+    """JPEGs of the plate and of the scene with the plate outlined; empty where nothing was kept."""
+    plate = b"" if observation.patch is None else _jpeg(observation.patch, quality)
+    if observation.scene is None:
+        return plate, b""
+    scene = observation.scene
+    picture = _colours(scene)
+    scale = np.array([scene.luma.shape[1] / scene.width, scene.luma.shape[0] / scene.height])
+    outline = np.round(observation.detection.quad * scale).astype(np.int32)
+    cv2.polylines(picture, [outline], True, (80, 220, 80), 2, cv2.LINE_AA)
+    return plate, _jpeg(picture, quality)
+
+
+def _colours(scene: Scene) -> Luma:
+    """(H, W, 3) BGR of a scene."""
+    if len(scene.chroma) != 2:
+        return np.asarray(cv2.cvtColor(scene.luma, cv2.COLOR_GRAY2BGR), np.uint8)
+    u, v = scene.chroma
+    # cameras and files use the limited range of BT.601/709; OpenCV's YCrCb is full range
+    luma = cv2.addWeighted(scene.luma, 255 / 219, scene.luma, 0, -16 * 255 / 219)
+    return np.asarray(cv2.cvtColor(cv2.merge([luma, v, u]), cv2.COLOR_YCrCb2BGR), np.uint8)
+
+
+def _jpeg(picture: Luma, quality: int) -> bytes:
+    done, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return packed.tobytes() if done else b""

@@ -1,0 +1,50 @@
+"""The configuration file: strict, with messages that name the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_alpr.config import Config, format_config, load_config, parse_config
+from edge_alpr.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[sourc]\n", "unknown key 'sourc'; known here: source, models"),
+        ("[detect]\nthreshhold = 0.5\n", "unknown key 'detect.threshhold'; known here: threshold, nms_iou"),
+        ('[detect]\nthreshold = "high"\n', "detect.threshold: expected float, got str"),
+        ("[detect]\nthreshold = 1.5\n", "detect.threshold: expected float <= 1.0"),
+        ("[track]\nmax_gap_s = -1\n", "track.max_gap_s: expected float > 0.0"),
+        ('[output]\nstates = ["sure"]\n', "output.states[0]: invalid enum value 'sure'"),
+        ("detect = 3\n", "detect: expected table, got int"),
+        ("[detect\n", "not valid TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line_that_names_the_key(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "car.toml")
+    assert str(caught.value).startswith("car.toml: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_changes_only_what_it_names() -> None:
+    config = parse_config('[source]\nuri = "v4l2:///dev/video0"\n')
+    assert config.source.uri == "v4l2:///dev/video0"
+    assert config.detect == Config().detect
+
+
+def test_what_is_printed_reads_back() -> None:
+    config = parse_config('[detect]\nthreshold = 0.25\n[output]\nstates = ["confirmed"]\n')
+    assert parse_config(format_config(config)) == config
+
+
+def test_unreadable_files_are_errors_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "latin.toml")
