@@ -41,3 +41,27 @@ class ModelError(EdgeAlprError):
 
 class StoreError(EdgeAlprError):
     """The event store cannot be opened or written."""
+
+
+class StoreFullError(StoreError):
+    """The disk of the store is full. What was stored is kept; the event at hand was not stored."""
+
+
+class StoreCorruptError(StoreError):
+    """The file of the store is damaged. Opening it again repairs it."""
+
+
+class EventError(EdgeAlprError):
+    """An event does not keep its contract, e.g. a score that is no number or not within 0 to 1."""
+
+
+class SinkError(EdgeAlprError):
+    """A sink cannot take an event, or cannot be opened."""
+
+
+class OutputClosedError(SinkError):
+    """Whoever read our standard output has gone, as in `edge-alpr run | head`: stop quietly, exit 0."""
+
+
+class DatasetError(EdgeAlprError):
+    """A set of labelled pictures cannot be used; the message names the line."""
