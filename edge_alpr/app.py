@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from edge_alpr.camera import open_source
+from edge_alpr.camera import open_source, wall_ms
 from edge_alpr.config import Config
 from edge_alpr.infer.package import ModelPackage, load_package, shipped
 from edge_alpr.infer.rungs import open_session
@@ -155,8 +155,12 @@ class Drive:
             stack.callback(self._sum_up, time.monotonic(), source, pipeline, store)
             try:
                 for frame in source:
-                    for told in pipeline.process(frame):
+                    begun = time.perf_counter_ns()
+                    news = pipeline.process(frame)
+                    read = time.perf_counter_ns()
+                    for told in news:
                         self._tell(told, dispatcher, started)
+                    pipeline.timings.told(begun, read)
                     self._screen.progress(pipeline.counts.frames)
                     if self._stop or (limit_s is not None and time.monotonic() - started > limit_s):
                         break
@@ -171,9 +175,11 @@ class Drive:
         if config.output.events:
             lines = stack.enter_context(JsonLines(config.output.events, config.output.states))
             start = Start.NOW if config.output.events == "-" else Start.JOINED
-            sinks[f"jsonl:{config.output.events}"] = Subscriber(lines, start)
+            sinks[f"jsonl:{_absolute(config.output.events)}"] = Subscriber(lines, start)
         if self._screen.console is not None:
-            sinks["terminal"] = Subscriber(Terminal(self._screen.console), Start.NOW)
+            terminal = Terminal(self._screen.console)
+            terminal.begin(wall_ms())
+            sinks["terminal"] = Subscriber(terminal, Start.NOW)
         return sinks
 
     def _tell(self, told: Told, dispatcher: Dispatcher, started: float) -> None:
@@ -200,3 +206,8 @@ class Drive:
             name: (pipeline.timings.percentile(name, 50), pipeline.timings.percentile(name, 99))
             for name in pipeline.timings.stages
         }
+
+
+def _absolute(target: str) -> str:
+    """The name that a sink's place in the store is kept by: the same file from any working folder."""
+    return target if target == "-" else str(Path(target).expanduser().absolute())

@@ -15,6 +15,7 @@ from edge_alpr.geometry import pixel_box
 from edge_alpr.stages.event import Decision
 from edge_alpr.stages.keep import patch, small_scene
 from edge_alpr.types import (
+    Candidate,
     Crop,
     Detection,
     Event,
@@ -27,7 +28,8 @@ from edge_alpr.types import (
     Sighting,
 )
 
-STAGES = ("detect", "cut", "read", "track", "total")
+STAGES = ("detect", "cut", "read", "track", "store", "total")
+"""`store` is 0 for most frames: nothing is told of them. `total` runs from the decoded frame to its stored events."""
 
 
 class Motion(Protocol):
@@ -98,6 +100,12 @@ class Timings:
         values = self.stages[stage]
         return float(np.percentile(np.fromiter(values, np.float64), share)) if values else 0.0
 
+    def told(self, start_ns: int, told_ns: int) -> None:
+        """Note that the newest frame, begun at `start_ns`, was read by `told_ns` and its events stored by now."""
+        now = time.perf_counter_ns()
+        self.stages["store"].append((now - told_ns) / 1e6)
+        self.stages["total"].append((now - start_ns) / 1e6)
+
     def latest(self) -> dict[str, float]:
         """The times of the newest frame."""
         return {name: round(values[-1], 3) for name, values in self.stages.items() if values}
@@ -162,8 +170,8 @@ class Pipeline:
         return [self._told(decision) for decision in decisions]
 
     def _record(self, start: int, found: int, cut: int, read: int, end: int) -> None:
-        spans = (found - start, cut - found, read - cut, end - read, end - start)
-        for name, span in zip(STAGES, spans, strict=True):
+        spans = (found - start, cut - found, read - cut, end - read)
+        for name, span in zip(STAGES, spans, strict=False):
             self.timings.stages[name].append(span / 1e6)
 
     def _told(self, decision: Decision) -> Told:
@@ -184,7 +192,7 @@ class Pipeline:
             epoch_end=sighting.epoch_end,
             plate=sighting.read.plate,
             score=clean(sighting.read.score),
-            candidates=sighting.read.candidates,
+            candidates=tuple(Candidate(c.plate, clean(c.score)) for c in sighting.read.candidates),
             char_scores=tuple(clean(s) for s in sighting.read.char_scores),
             reads=sighting.reads,
             agreement=clean(sighting.agreement),

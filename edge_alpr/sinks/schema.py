@@ -1,0 +1,154 @@
+"""The tables of the event store, and how a store of an older version becomes one of today."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import quote
+
+from edge_alpr.errors import StoreCorruptError, StoreError
+from edge_alpr.sinks.trouble import DAMAGE
+from edge_alpr.sinks.wire import canonical_plate
+from edge_alpr.types import Event
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (  # 0 -> 1
+        """CREATE TABLE events (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            uuid TEXT NOT NULL,
+            state TEXT NOT NULL,
+            plate TEXT NOT NULL,
+            canonical TEXT NOT NULL,
+            epoch_ms INTEGER NOT NULL,
+            camera TEXT NOT NULL,
+            body TEXT NOT NULL,
+            UNIQUE (uuid, state, plate)
+        )""",
+        "CREATE INDEX events_canonical ON events (canonical)",
+        "CREATE INDEX events_epoch ON events (epoch_ms)",
+        "CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL)",
+    ),
+)
+"""MIGRATIONS[n] takes a store from schema version n to n + 1. Entries are never changed, only added.
+
+Every index costs 4 KiB of log an event, so there is one only for what is asked: sameness, plate, time.
+"""
+
+_LOG_PAGES = 250
+"""Pages of 4 KiB in the write-ahead log from which it is folded into the file, so that it stays near 1 MiB."""
+
+INSERT = """INSERT INTO events (seq, uuid, state, plate, canonical, epoch_ms, camera, body)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+Row: TypeAlias = tuple[int, str, str, str, str, int, str, str]
+
+
+def row_of(event: Event, body: bytes) -> Row:
+    """The values for `INSERT`; `body` is the event encoded."""
+    key = (event.seq, event.uuid, event.state, event.plate)
+    return *key, canonical_plate(event.plate), event.epoch_start, event.camera_id, body.decode()
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing: commits at the end, rolls back on any error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def connect_read_only(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """A connection that neither writes to the file nor folds its write-ahead log in when it closes."""
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    return sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None)
+
+
+def inspect(path: Path, busy_timeout_s: float) -> None:
+    """Look at an existing file without touching it.
+
+    Raises `StoreCorruptError` when it is damaged, `StoreError` when it is of a newer version or of another
+    program, `sqlite3.Error` when it cannot be looked at.
+    """
+    with closing(connect_read_only(path, busy_timeout_s)) as connection:
+        try:
+            version = schema_version(connection)
+            _refuse_foreign(connection, path, version)
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            if any(words in str(error) for words in DAMAGE):
+                raise StoreCorruptError(f"event store {path}: {error}") from error
+            raise
+    if verdict != "ok":
+        raise StoreCorruptError(f"event store {path}: {' '.join(verdict.split())}")
+
+
+def create(path: Path) -> int:
+    """Make sure that the file is there, for nobody else to read (mode 0600); its size in bytes."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        status = os.fstat(handle)
+        if status.st_mode & 0o077:
+            os.fchmod(handle, 0o600)
+        return status.st_size
+    finally:
+        os.close(handle)
+
+
+def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """A connection for writing, durable at every commit, with the tables of today.
+
+    The file is there, if empty. Raises `sqlite3.Error` or `StoreError`.
+    """
+    connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
+    try:
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise StoreError(
+                f"event store {path}: this file system keeps no write-ahead log; "
+                "set store.path to a folder on a local disk"
+            )
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
+        connection.execute("PRAGMA secure_delete=ON")  # what is deleted is gone, also for `salvage`
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables to today's version, in one transaction."""
+    with transaction(connection):
+        for version in range(schema_version(connection), len(MIGRATIONS)):
+            for statement in MIGRATIONS[version]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={version + 1}")
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """The version of the tables in this file, 0 for an empty one."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _refuse_foreign(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"event store {path}: written by a newer edge-alpr (schema {version}, this one knows "
+            f"{len(MIGRATIONS)}); update edge-alpr or set store.path to another folder"
+        )
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if tables and "events" not in tables:
+        raise StoreError(
+            f"event store {path}: this database belongs to another program; set store.path to another folder"
+        )
