@@ -61,8 +61,10 @@ def open_models(config: Config) -> Models:
     reader = _package(config.models.reader, "reader")
     threads = config.models.threads
     detect, read = open_session(detector, threads), open_session(reader, threads)
+    rows, columns = detector.card.input.shape[2:]
+    pad = detector.card.detector.pad if detector.card.detector else 114
     return Models(
-        Detector(detect, config.detect),
+        Detector(detect, config.detect, (rows, columns), pad),
         Reader(read),
         {"detector": detect.identity, "reader": read.identity},
     )

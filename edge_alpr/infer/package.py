@@ -1,0 +1,111 @@
+"""Model packages: an ONNX file and its card of the same name (`reader.onnx`, `reader.toml`)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+
+from edge_alpr.errors import ModelError
+from edge_alpr.infer.card import Card, Kind, format_card, parse_card
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPackage:
+    """A model whose bytes are the ones its card speaks of. `model` is the whole ONNX file."""
+
+    path: Path
+    card: Card
+    model: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A package found in a folder: `package` is None where it cannot be used, and `problem` says why."""
+
+    path: Path
+    package: ModelPackage | None
+    problem: str = ""
+
+
+def load_package(path: Path) -> ModelPackage:
+    """Read an ONNX file and its card and compare their hash. Raises `ModelError` with the reason.
+
+    The graph itself is compared with the card when a session is opened on the package.
+    """
+    path = path.expanduser().with_suffix(".onnx")
+    model, card = _read(path), _read_card(path)
+    digest = hashlib.sha256(model).hexdigest()
+    if digest != card.sha256:
+        raise ModelError(
+            f"{path}: its sha256 is {digest[:12]}…, its card wants {card.sha256[:12]}…; "
+            "get the pair again, the model and its card belong together"
+        )
+    return ModelPackage(path=path, card=card, model=model)
+
+
+def list_packages(folder: Path) -> list[Listed]:
+    """All packages of a folder by name, also those that cannot be used. Raises `ModelError` for no folder."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder; name the folder that holds the .onnx files")
+    return [_listed(path) for path in sorted(folder.glob("*.onnx"))]
+
+
+def shipped(kind: Kind) -> Path:
+    """The ONNX file of that kind that came with the installation. Raises `ModelError` where there is none."""
+    return only(kind, Path(str(resources.files("edge_alpr.models"))))
+
+
+def only(kind: Kind, folder: Path) -> Path:
+    """The one package of a kind in a folder, by its card alone. Raises `ModelError` for none or several."""
+    found = [path for path in sorted(folder.glob("*.onnx")) if _read_card(path).kind == kind]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(path.name for path in found) or "none"
+    raise ModelError(
+        f"{folder}: one {kind} is wanted there, found {names}; "
+        f'name the model in the configuration ([models] {kind} = "FILE.onnx") or install edge-alpr again'
+    )
+
+
+def write_card(path: Path, card: Card) -> Path:
+    """Write the card of the ONNX file at `path`, with the hash of that file in place of `card.sha256`.
+
+    Gives the card's path. The text is the same for the same card and file.
+    """
+    model = _read(path)
+    text = format_card(msgspec.structs.replace(card, sha256=hashlib.sha256(model).hexdigest()))
+    target = path.with_suffix(".toml")
+    parse_card(text, str(target))
+    target.write_text(text, encoding="utf-8")
+    return target
+
+
+def _listed(path: Path) -> Listed:
+    try:
+        return Listed(path, load_package(path))
+    except ModelError as error:
+        return Listed(path, None, str(error))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: there is no such model; see what is there: edge-alpr models") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}; check its rights") from error
+
+
+def _read_card(path: Path) -> Card:
+    card = path.with_suffix(".toml")
+    try:
+        text = card.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: it has no card; put {card.name} beside it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{card}: the card cannot be read: {error}; put a good one there") from error
+    return parse_card(text, str(card))

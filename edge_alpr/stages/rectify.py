@@ -1,0 +1,43 @@
+"""Cutting a plate out of its frame: upright, light normalised, with a measure of its sharpness."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edge_alpr import geometry
+from edge_alpr.types import Crop, Detection, Floats, Luma
+
+BORDER_PX = 1.0
+"""A plate with a corner so near to the border of the frame counts as clipped."""
+FLAT_STD = 1.0
+"""Crops whose light varies by less (grey levels) are flat: what varies is noise, not a plate."""
+
+
+def cut(luma: Luma, detection: Detection) -> Crop:
+    """Cut one plate out of a frame (H, W) uint8. The crop owns its pixels; the frame may go afterwards."""
+    upright = geometry.rectify(luma, detection.quad)
+    width, height = geometry.quad_size(detection.quad)
+    return Crop(
+        image=geometry.normalise_light(upright),
+        detection=detection,
+        width_px=width,
+        height_px=height,
+        sharpness=sharpness(upright),
+        clipped=clipped(detection.quad, (luma.shape[1], luma.shape[0])),
+    )
+
+
+def sharpness(crop: Luma) -> float:
+    """Variance of the Laplacian over the variance of the light; 0 for a flat crop."""
+    light = float(cv2.meanStdDev(crop)[1][0, 0])
+    if light < FLAT_STD:
+        return 0.0
+    edges = float(cv2.meanStdDev(cv2.Laplacian(crop, cv2.CV_16S))[1][0, 0])
+    return (edges / light) ** 2
+
+
+def clipped(quad: Floats, frame: tuple[int, int]) -> bool:
+    """Whether a corner of the quad lies outside the frame (width, height) or within a pixel of its border."""
+    last = np.array(frame, np.float32) - 1
+    return bool(np.any(quad < BORDER_PX) or np.any(quad > last - BORDER_PX))

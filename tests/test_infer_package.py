@@ -1,0 +1,139 @@
+"""Model packages: what a card must say, and which pairs are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from helpers_infer import blob_finder, card, column_reader, put
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_alpr.errors import ModelError
+from edge_alpr.infer import package as packages
+from edge_alpr.infer.card import format_card, parse_card
+from edge_alpr.infer.package import list_packages, load_package, only, shipped, write_card
+from edge_alpr.infer.rungs import open_session
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+VALUES = st.one_of(TEXT, st.integers(-(2**60), 2**60), st.floats(allow_nan=False), st.lists(TEXT, max_size=3))
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        load_package(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.with_suffix(".toml").read_text(encoding="utf-8")
+    assert old in text
+    path.with_suffix(".toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@given(TEXT, st.dictionaries(TEXT, VALUES, max_size=4), st.dictionaries(TEXT, st.floats(0, 1e9), max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_a_card_survives_its_text(text: str, data: dict, figures: dict) -> None:
+    given_card = card("reader", description=text, data=data, figures=figures)
+    written = format_card(given_card)
+    read = parse_card(written, "card")
+    assert msgspec.to_builtins(read) == msgspec.to_builtins(given_card)
+    assert format_card(read) == written
+
+
+def test_a_package_is_read_with_its_card(tmp_path: Path) -> None:
+    path = put(tmp_path, column_reader(), card("reader"))
+    package = load_package(path)
+    assert package.card.name == "tiny-reader"
+    assert package.model == path.read_bytes()
+    assert load_package(path.with_suffix(".toml")).card == package.card
+
+
+def test_the_card_is_written_the_same_twice(tmp_path: Path) -> None:
+    path = put(tmp_path, blob_finder(), card("detector"))
+    first = path.with_suffix(".toml").read_bytes()
+    write_card(path, load_package(path).card)
+    assert path.with_suffix(".toml").read_bytes() == first
+
+
+def test_another_hash_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path, blob_finder(), card("detector"))
+    model = bytearray(path.read_bytes())
+    model[len(model) // 2] ^= 1
+    path.write_bytes(bytes(model))
+    assert "sha256" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('name = "tiny', 'colour = "red"\nname = "tiny', "colour"),
+        ("top_k = 64", 'top_k = 64\nsize = "large"', "size"),
+        ('kind = "detector"', 'kind = "finder"', "kind"),
+        ('kind = "detector"', 'kind = "reader"', "[reader] table"),
+        ('dtype = "uint8"', 'dtype = "float32"', "input.dtype"),
+        ('layout = "luma"', 'layout = "rgb"', "input.layout"),
+        ("pad = 114", "pad = 300", "detector.pad"),
+        ("pad = 114", 'pad = "grey"', "detector.pad"),
+        ("seed = 0\n", "", "seed"),
+        ("[figures]", "[figures", "TOML"),
+        ('sha256 = "', 'sha256 = "x', "sha256"),
+    ],
+)
+def test_a_card_that_does_not_hold_is_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    path = put(tmp_path, blob_finder(), card("detector"))
+    edit(path, old, new)
+    assert reason in refused(path)
+
+
+def test_a_model_without_card_or_card_without_model_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path, blob_finder(), card("detector"))
+    path.with_suffix(".toml").unlink()
+    assert "tiny.toml" in refused(path)
+    assert "no such model" in refused(tmp_path / "other.onnx")
+
+
+def test_what_is_no_text_and_what_is_a_folder_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path, blob_finder(), card("detector"))
+    path.with_suffix(".toml").write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read" in refused(path)
+    (tmp_path / "folder.onnx").mkdir()
+    assert "cannot be read" in refused(tmp_path / "folder.onnx")
+
+
+def test_a_listing_shows_broken_packages_too(tmp_path: Path) -> None:
+    put(tmp_path, blob_finder(), card("detector"), "b")
+    put(tmp_path, column_reader(), card("reader"), "a")
+    (tmp_path / "b.onnx").write_bytes(b"other")
+    first, second = list_packages(tmp_path)
+    assert first.package is not None
+    assert first.package.card.kind == "reader"
+    assert second.package is None
+    assert "sha256" in second.problem
+    with pytest.raises(ModelError, match="no such folder"):
+        list_packages(tmp_path / "nowhere")
+
+
+def test_one_package_of_a_kind_is_wanted(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="found none"):
+        only("reader", tmp_path)
+    put(tmp_path, column_reader(), card("reader"), "a")
+    put(tmp_path, blob_finder(), card("detector"), "b")
+    assert only("reader", tmp_path).name == "a.onnx"
+    put(tmp_path, column_reader(), card("reader"), "c")
+    with pytest.raises(ModelError, match=r"a\.onnx, c\.onnx"):
+        only("reader", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["detector", "reader"])
+def test_the_shipped_models_hold_what_their_cards_say(kind: packages.Kind) -> None:
+    folder = Path(packages.__file__).parent.parent / "models"
+    if not list(folder.glob(f"*{kind}*.onnx")):
+        pytest.skip(f"no {kind} in the tree: run its recipe in training/ and export/")
+    path = shipped(kind)
+    session = open_session(load_package(path), threads=1)
+    assert session.identity.startswith("onnxruntime-cpu:")
+    assert all(listed.problem == "" for listed in list_packages(folder))
