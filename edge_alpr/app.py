@@ -145,12 +145,12 @@ class Drive:
         What was read before an error is stored and told; the summary stands in `summary`.
         """
         config = self._config
-        started = time.monotonic()
+        started, begin_ms = time.monotonic(), wall_ms()
         with ExitStack() as stack:
             models = open_models(config)
             source = stack.enter_context(open_source(config.source))
             store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
-            dispatcher = Dispatcher(store, self._subscribers(stack))
+            dispatcher = Dispatcher(store, self._subscribers(stack, begin_ms))
             self._screen.opened(source.info)
             pipeline = make_pipeline(config, models)
             dispatcher.catch_up()
@@ -172,7 +172,7 @@ class Drive:
                 dispatcher.catch_up()
         return self.summary
 
-    def _subscribers(self, stack: ExitStack) -> dict[str, Subscriber]:
+    def _subscribers(self, stack: ExitStack, begin_ms: int) -> dict[str, Subscriber]:
         config, sinks = self._config, {}
         if config.output.events:
             lines = stack.enter_context(JsonLines(config.output.events, config.output.states))
@@ -180,7 +180,7 @@ class Drive:
             sinks[f"jsonl:{_absolute(config.output.events)}"] = Subscriber(lines, start)
         if self._screen.console is not None:
             terminal = Terminal(self._screen.console)
-            terminal.begin(wall_ms())
+            terminal.begin(begin_ms)
             sinks["terminal"] = Subscriber(terminal, Start.NOW)
         return sinks
 

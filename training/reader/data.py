@@ -37,7 +37,7 @@ def rendered_sample(rng: np.random.Generator) -> tuple[Grey, str]:
     width = float(np.exp(rng.uniform(np.log(34), np.log(260))))
     scene, quad = _photograph(plate, width, rng)
     scene = damage(scene, width, rng)
-    return normalise_light(rectify(scene, jitter_quad(quad, rng, 0.025))), plate.text
+    return normalise_light(rectify(scene, jitter_quad(quad, rng, 0.03))), plate.text
 
 
 def _photograph(plate: RenderedPlate, width: float, rng: np.random.Generator) -> tuple[Grey, Quad]:
@@ -81,7 +81,7 @@ def jitter_quad(quad: Quad, rng: np.random.Generator, amount: float) -> Quad:
     """Move a quad as a detector might: together, and each corner; `amount` is a share of the plate's size."""
     span = quad.max(axis=0) - quad.min(axis=0)
     reach = np.array([span[0] * 0.6, span[1]]) * amount
-    grow = 1 + rng.normal(0, amount * 1.5, 2)
+    grow = 1 + rng.normal(0.01, amount * 2.2, 2)
     centre = quad.mean(axis=0)
     moved = centre + (quad - centre) * grow + rng.normal(0, reach) + rng.normal(0, reach, (4, 2)) * 0.7
     return np.asarray(moved, np.float32)
@@ -126,7 +126,7 @@ def real_sample(plate: RealPlate, rng: np.random.Generator) -> tuple[Grey, str]:
         luma = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         quad = quad * scale
     luma = _relight(luma, float(quad[1, 0] - quad[0, 0]), rng)
-    quad = jitter_quad(quad, rng, 0.035)
+    quad = jitter_quad(quad, rng, 0.04)
     if rng.random() < 0.5:  # corners that follow a slanted plate worse or better than the box does
         slant = rng.normal(0, 0.08) * (quad[2, 1] - quad[0, 1])
         quad = quad + np.array([[0, -slant], [0, slant], [0, slant], [0, -slant]], np.float32)

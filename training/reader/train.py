@@ -34,7 +34,7 @@ class Recipe:
     """Everything that decides the outcome, written beside the checkpoint."""
 
     seed: int = 7
-    steps: int = 14000
+    steps: int = 9500
     batch: int = 96
     peak_rate: float = 2.0e-3
     weight_decay: float = 0.02
@@ -139,7 +139,7 @@ class Trainer:
         self.optimiser.step()
         self.step += 1
         self._move_average()
-        return float(loss)
+        return loss.item()
 
     @torch.no_grad()
     def _move_average(self) -> None:

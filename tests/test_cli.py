@@ -1,0 +1,171 @@
+"""The command line as a user meets it: real processes, their output and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+VERBS = ("run", "read", "eval", "config", "doctor", "models")
+
+
+def edge_alpr(*args: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "edge_alpr.cli", *map(str, args)]
+    environment = {**os.environ, "COLUMNS": "100", **env}
+    return subprocess.run(
+        command, check=False, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def assert_one_clear_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    lines = [line for line in done.stderr.splitlines() if line.startswith("edge-alpr: ")]
+    assert done.returncode == 2, done.stderr
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    done = edge_alpr(verb, "--help")
+    assert done.returncode == 0
+    assert f"edge-alpr {verb}" in done.stdout
+
+
+def test_version_and_wrong_usage() -> None:
+    assert edge_alpr("--version").stdout.startswith("edge-alpr 0.")
+    assert edge_alpr("drive").returncode == 2
+    assert edge_alpr("run", "--limit", "soon").returncode == 2
+
+
+def test_the_shell_can_complete_verbs() -> None:
+    done = edge_alpr(_EDGE_ALPR_COMPLETE="complete_bash", COMP_WORDS="edge-alpr do", COMP_CWORD="1")
+    assert "doctor" in done.stdout
+
+
+def _garbage(folder: Path) -> tuple[str, ...]:
+    (folder / "drive.mp4").write_bytes(bytes(range(256)) * 64)
+    return "run", "--source", str(folder / "drive.mp4")
+
+
+def _missing(folder: Path) -> tuple[str, ...]:
+    return "run", "--source", str(folder / "none.mp4")
+
+
+def _empty_folder(folder: Path) -> tuple[str, ...]:
+    (folder / "frames").mkdir()
+    return "run", "--source", f"dir://{folder / 'frames'}"
+
+
+def _unknown_scheme(folder: Path) -> tuple[str, ...]:
+    return "run", "--source", "gopher://camera"
+
+
+def _unknown_key(folder: Path) -> tuple[str, ...]:
+    (folder / "car.toml").write_text("[detect]\nthreshhold = 0.5\n")
+    return "run", "--config", str(folder / "car.toml")
+
+
+def _wrong_type(folder: Path) -> tuple[str, ...]:
+    (folder / "car.toml").write_text('[track]\nmax_gap_s = "long"\n')
+    return "config", "--config", str(folder / "car.toml")
+
+
+def _store_is_a_file(folder: Path) -> tuple[str, ...]:
+    (folder / "store").write_text("mine")
+    return "run", "--store", str(folder / "store")
+
+
+def _tampered_model(folder: Path) -> tuple[str, ...]:
+    (folder / "d.onnx").write_bytes(b"not a network")
+    (folder / "d.toml").write_text('name = "d"\n')
+    (folder / "car.toml").write_text(f'[models]\ndetector = "{folder / "d.onnx"}"\n')
+    return "run", "--config", str(folder / "car.toml")
+
+
+def _no_labels(folder: Path) -> tuple[str, ...]:
+    return "eval", str(folder)
+
+
+def _no_models(folder: Path) -> tuple[str, ...]:
+    return "models", str(folder / "none")
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (_garbage, ("drive.mp4",)),
+        (_missing, ("none.mp4",)),
+        (_empty_folder, ("frames", "no pictures")),
+        (_unknown_scheme, ("gopher", "rtsp://")),
+        (_unknown_key, ("threshhold", "known here: threshold")),
+        (_wrong_type, ("track.max_gap_s", "expected float")),
+        (_store_is_a_file, ("store",)),
+        (_tampered_model, ("d.toml",)),
+        (_no_labels, ("labels.jsonl",)),
+        (_no_models, ("no such folder",)),
+    ],
+)
+def test_bad_input_gives_one_clear_line_and_exit_2(
+    case: Callable[[Path], tuple[str, ...]], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    args = case(tmp_path)
+    store = () if "--store" in args or args[0] != "run" else ("--store", str(tmp_path / "events"))
+    assert_one_clear_line(edge_alpr(*args, *store), *words)
+
+
+def test_a_store_held_by_another_process_is_said(tmp_path: Path) -> None:
+    (tmp_path / "events").mkdir()
+    edge_alpr("run", "--store", tmp_path / "events", "--limit", "0", "--no-display")
+    holder = sqlite3.connect(tmp_path / "events" / "events.sqlite3", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        done = edge_alpr("run", "--store", tmp_path / "events", "--no-display")
+        assert_one_clear_line(done, "events")
+    finally:
+        holder.close()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Pictures that a camera or a person may hand over."""
+    grey = np.full((120, 160), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / "one.png"), grey[:1, :1])
+    cv2.imwrite(str(tmp_path / "deep.png"), grey.astype(np.uint16) * 256)
+    cv2.imwrite(str(tmp_path / "large.jpg"), np.full((4000, 5000), 70, np.uint8))
+    whole = cv2.imencode(".jpg", np.random.default_rng(1).integers(0, 255, (200, 300), np.uint8))[1].tobytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.jpg").write_text("no picture")
+    return tmp_path
+
+
+def test_stills_give_a_line_each_and_the_unreadable_ones_their_reason(pictures: Path) -> None:
+    names = ["one.png", "text.jpg", "deep.png", "cut.jpg", "large.jpg", "none.jpg"]
+    done = edge_alpr("read", "--jsonl", *[pictures / name for name in names])
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 2
+    assert [Path(line["source"]).name for line in lines] == names
+    assert [name for name, line in zip(names, lines, strict=True) if "error" in line] == [
+        "text.jpg", "cut.jpg", "none.jpg",
+    ]  # fmt: skip
+    assert lines[4]["width"], lines[4]["height"] == (5000, 4000)
+    assert "Traceback" not in done.stderr
+
+
+def test_models_and_doctor_are_green_here() -> None:
+    models = edge_alpr("models")
+    assert models.returncode == 0, models.stdout
+    assert "plate-detector" in models.stdout
+    assert "plate-reader" in models.stdout
+    doctor = edge_alpr("doctor")
+    assert doctor.returncode == 0, doctor.stdout

@@ -1,0 +1,109 @@
+"""The reader's recipe: plates that can be read, samples as the product cuts them, an export that agrees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the training recipes need torch: scripts/test --with-training")
+pytest.importorskip("onnxslim", reason="the export needs onnxslim: scripts/test --with-training")
+
+import torch
+
+from export.graph import to_onnx
+from export.reader import compare
+from training.faces import find_faces
+from training.formats import ALPHABET, LAYOUTS, TWO_LINES, draw_text, plain
+from training.plates import font_folders, render_plate
+from training.reader.data import RealPlate, batch, jitter_quad, real_sample
+from training.reader.model import Reader
+from training.reader.train import Recipe, ctc, greedy, rate
+
+SAMPLES = 60
+
+
+@pytest.fixture
+def fonts() -> None:
+    if not find_faces(font_folders()):
+        pytest.skip("no type faces here: scripts/training-fonts fetches them")
+
+
+def test_texts_are_of_every_layout_and_can_be_labels() -> None:
+    rng = np.random.default_rng(1)
+    for layout in LAYOUTS:
+        texts = [draw_text(layout, rng) for _ in range(200)]
+        assert all(3 <= len(plain(text)) <= 11 for text in texts)
+        assert all(("/" in text) == (layout is TWO_LINES) for text in texts)
+        assert set("".join(map(plain, texts))) == set(ALPHABET)
+
+
+@pytest.mark.usefixtures("fonts")
+def test_a_plate_is_its_seed_and_shows_contrast() -> None:
+    one, again = (render_plate(np.random.default_rng(3)) for _ in range(2))
+    assert np.array_equal(one.luma, again.luma)
+    assert one.text == again.text
+    plates = [render_plate(np.random.default_rng(n)) for n in range(SAMPLES)]
+    assert {plate.lines for plate in plates} == {1, 2}
+    assert all(int(np.ptp(plate.luma)) > 40 for plate in plates)
+    assert all(1.0 < plate.luma.shape[1] / plate.luma.shape[0] < 5.5 for plate in plates)
+
+
+@pytest.mark.usefixtures("fonts")
+def test_a_batch_is_its_seed_and_mixes_in_real_crops() -> None:
+    real = {"dashcam": [RealPlate(np.full((60, 200), 77, np.uint8), (50, 20, 150, 45), "B1")]}
+    crops, texts = batch(32, 0.5, real, np.random.default_rng(5))
+    again, _ = batch(32, 0.5, real, np.random.default_rng(5))
+    assert crops.shape == (32, 1, 32, 128)
+    assert crops.dtype == np.uint8
+    assert np.array_equal(crops, again)
+    assert 4 < texts.count("B1") < 28
+
+
+def test_a_real_crop_keeps_its_text_in_view() -> None:
+    luma = np.zeros((100, 300), np.uint8)
+    luma[40:60, 100:200] = 255  # the plate fills its box
+    plate = RealPlate(luma, (100, 40, 200, 60), "AB12")
+    for seed in range(SAMPLES):
+        crop, text = real_sample(plate, np.random.default_rng(seed))
+        assert text == "AB12"
+        assert crop[12:20, 48:80].mean() > crop.mean()
+
+
+def test_jitter_stays_near_the_plate() -> None:
+    quad = np.array([[0, 0], [100, 0], [100, 25], [0, 25]], np.float32)
+    moved = [jitter_quad(quad, np.random.default_rng(n), 0.03) for n in range(200)]
+    far = np.abs(np.stack(moved) - quad).max(axis=(0, 1))
+    assert far[0] < 30
+    assert far[1] < 12
+
+
+def test_ctc_reads_two_rows_one_after_the_other() -> None:
+    logprobs = np.full((64, 37), -20.0, np.float32)
+    logprobs[:, 36] = 0.0
+    for step, char in ((3, "A"), (4, "A"), (9, "A"), (40, "7")):
+        logprobs[step, 36], logprobs[step, ALPHABET.index(char)] = -20.0, 0.0
+    assert greedy(logprobs) == "AA7"
+    right, wrong = (float(ctc(torch.from_numpy(logprobs)[None], [text])) for text in ("AA7", "7AA"))
+    assert right < 0.1 < wrong
+
+
+def test_the_rate_warms_up_and_falls() -> None:
+    recipe = Recipe()
+    rates = [rate(step, recipe) for step in range(0, recipe.steps, 50)]
+    assert max(rates) <= recipe.peak_rate
+    assert rates[0] < 0.01 * recipe.peak_rate
+    assert rates[-1] < 0.02 * recipe.peak_rate
+
+
+def test_an_export_agrees_with_pytorch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Reader((8, 8, 8, 8)).eval()
+    crops = torch.randint(0, 256, (9, 1, 32, 128), dtype=torch.uint8)
+    path = tmp_path / "reader.onnx"
+    to_onnx(model, crops[:2], path, ("crops", ["logprobs"]), True)
+    compare(model, path, crops)
+    torch.nn.init.normal_(model.head.weight, 0, 3.0)
+    with pytest.raises(SystemExit, match="differs"):
+        compare(model, path, crops)
