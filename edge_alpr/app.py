@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -133,11 +134,17 @@ class Drive:
         self._config = config
         self._screen = screen
         self._stop = False
+        self._live: FrameSource | None = None
         self.summary = Summary()
 
     def stop(self) -> None:
-        """End after the frame at hand; may be called from a signal handler."""
+        """End after the frame at hand, or at once while a lost camera is waited for.
+
+        May be called from a signal handler or another thread.
+        """
         self._stop = True
+        if self._live is not None:
+            self._live.close()
 
     def run(self, limit_s: float | None = None) -> Summary:
         """Read the source to its end, or for `limit_s` seconds. Raises the typed errors of its parts.
@@ -152,6 +159,12 @@ class Drive:
             store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
             dispatcher = Dispatcher(store, self._subscribers(stack, begin_ms))
             self._screen.opened(source.info)
+            self._live = source if source.info.live else None
+            if limit_s is not None:
+                timer = threading.Timer(limit_s, self.stop)
+                timer.daemon = True
+                timer.start()
+                stack.callback(timer.cancel)
             pipeline = make_pipeline(config, models)
             dispatcher.catch_up()
             stack.callback(self._sum_up, time.monotonic(), source, pipeline, store)
@@ -164,7 +177,7 @@ class Drive:
                         self._tell(told, dispatcher, started)
                     pipeline.timings.told(begun, read)
                     self._screen.progress(pipeline.counts.frames)
-                    if self._stop or (limit_s is not None and time.monotonic() - started > limit_s):
+                    if self._stop:
                         break
             finally:
                 for told in pipeline.finish():

@@ -36,6 +36,9 @@ class FrameSource(Protocol):
 
     def __iter__(self) -> Iterator[Frame]: ...
 
+    def close(self) -> None:
+        """Give back what is held; ends the iteration of a live source, also from another thread."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

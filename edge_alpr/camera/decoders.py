@@ -110,7 +110,6 @@ _PACKAGES = {
     "fakesink": _CORE,
     "identity": _CORE,
     "appsink": _BASE,
-    "parsebin": _BASE,
     **{demuxer: _GOOD for demuxer in DEMUXERS.values()},
     "tsdemux": _BAD,
     "mpegpsdemux": _BAD,

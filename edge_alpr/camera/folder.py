@@ -108,6 +108,9 @@ class Folder:
         if reason and not self._counters.frames:
             raise SourceCorruptError(f"none of the {len(self._dues)} pictures can be read; the first: {reason}")
 
+    def close(self) -> None:
+        """Nothing is held between two frames."""
+
     def __enter__(self) -> Self:
         return self
 
