@@ -51,7 +51,7 @@ def list_packages(folder: Path) -> list[Listed]:
     """All packages of a folder by name, also those that cannot be used. Raises `ModelError` for no folder."""
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder; name the folder that holds the .onnx files")
-    return [_listed(path) for path in sorted(folder.glob("*.onnx"))]
+    return [_listed(path) for path in sorted(folder.glob("[!.]*.onnx"))]
 
 
 def shipped(kind: Kind) -> Path:
@@ -61,7 +61,7 @@ def shipped(kind: Kind) -> Path:
 
 def only(kind: Kind, folder: Path) -> Path:
     """The one package of a kind in a folder, by its card alone. Raises `ModelError` for none or several."""
-    found = [path for path in sorted(folder.glob("*.onnx")) if _read_card(path).kind == kind]
+    found = [path for path in sorted(folder.glob("[!.]*.onnx")) if _read_card(path).kind == kind]
     if len(found) == 1:
         return found[0]
     names = ", ".join(path.name for path in found) or "none"
