@@ -108,6 +108,9 @@ def build(shape: Shape) -> Mesh:
     for axle in shape.axles:
         for side in (-1, 1):
             parts.append(_wheel(axle, side * (half - 0.012), side, shape.wheel_radius))
+    base = next(ring for ring in shape.rings if ring[4] == "g")
+    for side in (-1, 1):
+        parts.append(_mirror((side * (base[3] + 0.08), base[0] + 0.06, base[2] - 0.30)))
     return _join(parts)
 
 
@@ -172,17 +175,30 @@ def _wheel(axle: float, x: float, side: int, radius: float) -> Mesh:
     y, z = radius + radius * np.sin(turn), axle + radius * np.cos(turn)
     outer = np.stack([np.full(count, x), y, z], axis=1)
     inner = np.stack([np.full(count, x - side * 0.21), y, z], axis=1)
-    vertices = np.concatenate([outer, inner, [[x, radius, axle]]])
+    vertices = np.concatenate([outer, inner, [[x, radius, axle], [x - side * 0.21, radius, axle]]])
     k = np.arange(count)
     following = (k + 1) % count
     faces = np.concatenate([
         np.stack([np.full(count, 2 * count), k, following], 1),
         np.stack([k, k + count, following], 1), np.stack([following, k + count, following + count], 1),
+        np.stack([np.full(count, 2 * count + 1), following + count, k + count], 1),
     ])  # fmt: skip
     faces = faces if side < 0 else faces[:, ::-1]
     radial = np.stack([np.zeros(count), np.sin(turn), np.cos(turn)], axis=1)
-    normals = np.concatenate([radial, radial, [[side, 0, 0]]])
+    normals = np.concatenate([radial, radial, [[side, 0, 0], [-side, 0, 0]]])
     return Mesh(vertices, normals, faces.astype(np.int32), np.full(len(faces), WHEEL, np.int32))
+
+
+def _mirror(centre: tuple[float, float, float]) -> Mesh:
+    """A door mirror: an egg of the car's colour."""
+    lift, turn = np.meshgrid(np.linspace(-np.pi / 2, np.pi / 2, 7), np.linspace(0, 2 * np.pi, 12), indexing="ij")
+    ball = np.stack([np.cos(lift) * np.cos(turn), np.sin(lift), np.cos(lift) * np.sin(turn)], axis=-1).reshape(-1, 3)
+    index = np.arange(7 * 12).reshape(7, 12)
+    a, b, d, c = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
+    triangles = np.concatenate([np.stack([a, d, b], -1).reshape(-1, 3), np.stack([b, d, c], -1).reshape(-1, 3)])
+    vertices = ball * (0.10, 0.065, 0.05) + centre
+    normals = ball / np.linalg.norm(ball * (0.10, 0.065, 0.05), axis=1, keepdims=True) * 0.08
+    return Mesh(vertices, normals, triangles.astype(np.int32), np.full(len(triangles), PLAIN, np.int32))
 
 
 def _normals(vertices: NDArray[np.float64], triangles: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ def look(position: tuple[float, float, float], yaw: float, pitch: float, roll: f
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
     ahead = np.array([sy * cp, -sp, cy * cp])
     right = np.array([cy, 0.0, -sy])
-    down = np.cross(ahead, right)
+    down = np.cross(right, ahead)
     rows = np.stack([cr * right + sr * down, -sr * right + cr * down, ahead])
     return Camera(np.array(position, float), rows)
 
