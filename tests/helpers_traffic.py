@@ -31,7 +31,8 @@ def observation(
     width, height = quad_size(quad)
     clipped = box[0] < 0 or box[1] < 0 or box[2] > WIDTH or box[3] > HEIGHT
     detection = Detection(quad, 0.9)
-    return Observation(detection, Crop(BLANK_CROP, detection, width, height, sharpness, clipped), read_from_slots(slots))
+    crop = Crop(BLANK_CROP, detection, width, height, sharpness, clipped)
+    return Observation(detection, crop, read_from_slots(slots))
 
 
 def plate_text(rng: np.random.Generator) -> str:

@@ -1,0 +1,271 @@
+"""Following plates from frame to frame, by their motion and by their text.
+
+Both kinds of evidence are log likelihood ratios (nats: one plate against two), so they add up. From one frame
+to the next at 30 fps the motion tells; at a frame a second plates jump far and only the text does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from rapidfuzz.distance import LCSseq
+
+from edge_alpr.config import TrackConfig
+from edge_alpr.evidence import canonical
+from edge_alpr.fusion import Fusion, quality, same_text
+from edge_alpr.geometry import box_iou
+from edge_alpr.path import Path, box_state, grown_box
+from edge_alpr.types import Floats, Luma, Observation, Read, Sighting
+
+SAME_TEXT = 9.0
+"""Text evidence that joins a plate to a track wherever it is: three characters more alike than different."""
+GARBAGE = -3.9
+"""Text evidence is never worse than the chance of a read that is all wrong, 2 %, unless the next
+read says the same: at 30 fps a plate is where it was, whatever one frame makes of it."""
+JOIN = 1.0
+"""Least sum of the evidence of motion and text for an association."""
+
+_TEXTS = 32
+"""Different texts counted for one track; the rarest goes when there are more."""
+_PICTURES = 3
+"""Best observations kept for one track: of its text, and of others that may yet turn out to be it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _When:
+    """A moment on the media clock (ns) and on the wall clock (ms)."""
+
+    stamp_ns: int
+    epoch_ms: int
+
+
+class _Track:
+    """One plate: its path, its fused text, and its best picture for each of its commonest texts."""
+
+    def __init__(self, track_id: int, camera_id: str, observation: Observation, when: _When) -> None:
+        self.track_id = track_id
+        self.camera_id = camera_id
+        self.path = Path(box_state(observation.detection.quad))
+        self.first = self.last = when
+        self.read = observation.read
+        self._fusion = Fusion()
+        self._dissent: Floats | None = None
+        self._reads = 0
+        self._counts: Counter[str] = Counter()
+        self._best: dict[str, tuple[float, Observation]] = {}
+        self._take(observation, since_s=0.0)
+
+    def text_evidence(self, observation: Observation) -> float:
+        """Log likelihood ratio of the texts; 0 where either has none."""
+        if not (self.read.plate and observation.read.plate):
+            return 0.0
+        odds = same_text(self.read.slots, observation.read.slots)
+        if odds < 0 and observation.crop.clipped:
+            return 0.0
+        if odds < GARBAGE and not self._dissents_again(observation.read):
+            return GARBAGE
+        return odds
+
+    def follow(self, observation: Observation, when: _When) -> None:
+        """Take the plate's observation in a later frame."""
+        since_s = (when.stamp_ns - self.last.stamp_ns) / 1e9
+        self.path.correct(box_state(observation.detection.quad))
+        self.last = when
+        self._take(observation, since_s)
+
+    def sighting(self, current: Observation | None, lost: bool = False) -> Sighting:
+        text = canonical(self.read.plate)
+        best = (self._best.get(text) or max(self._best.values(), key=lambda kept: kept[0]))[1]
+        return Sighting(
+            track_id=self.track_id,
+            camera_id=self.camera_id,
+            read=self.read,
+            reads=self._reads,
+            agreement=self._counts[text] / self._reads if text else 0.0,
+            best=best,
+            best_is_new=best is current,
+            current=current,
+            first_stamp_ns=self.first.stamp_ns,
+            last_stamp_ns=self.last.stamp_ns,
+            epoch_start=self.first.epoch_ms,
+            epoch_end=self.last.epoch_ms,
+            lost=lost,
+        )
+
+    def _dissents_again(self, read: Read) -> bool:
+        """Two wrong reads in a row are never alike: then another vehicle has taken the first one's place."""
+        return self._dissent is not None and same_text(self._dissent, read.slots) >= SAME_TEXT
+
+    def _take(self, observation: Observation, since_s: float) -> None:
+        read = observation.read
+        text, worth = canonical(read.plate), quality(observation.crop, read)
+        if text:
+            odds = same_text(self.read.slots, read.slots) if self._reads else 0.0
+            self._reads += 1
+            self._counts[text] += 1
+            if odds < GARBAGE:
+                self._dissent = None if observation.crop.clipped else read.slots
+            else:
+                self._dissent = None
+                self._fusion.add(read.slots, worth, since_s)
+                self.read = self._fusion.read()
+        self._keep(text, worth, observation)
+
+    def _keep(self, text: str, worth: float, observation: Observation) -> None:
+        if text not in self._best or worth > self._best[text][0]:
+            self._best[text] = (worth, observation)
+        if len(self._counts) > _TEXTS:
+            del self._counts[min(self._counts, key=self._counts.__getitem__)]
+        if len(self._best) > _PICTURES:
+            kept = canonical(self.read.plate)
+            del self._best[min((t for t in self._best if t != kept), key=lambda t: self._best[t][0])]
+
+
+class Tracker:
+    """Turns the observations of one camera's frames into sightings of tracks. Not thread-safe.
+
+    Association is greedy, best pair first: a plate's own track stands out by several nats in its text or in
+    its place, and there are a handful of plates, so an optimal assignment would only differ where the
+    evidence is even anyway.
+    """
+
+    def __init__(self, config: TrackConfig) -> None:
+        self._config = config
+        self._tracks: list[_Track] = []
+        self._next_id = 1
+        self._stamp_ns: int | None = None
+        self.evicted = 0
+        """Tracks that ended early because there were more than `max_tracks`."""
+
+    def update(
+        self,
+        observations: Sequence[Observation],
+        frame_stamp_ns: int,
+        epoch_ms: int,
+        camera_id: str,
+        motion: Floats | None = None,
+    ) -> list[Sighting]:
+        """The tracks that ended before this frame, then one sighting for each observation, in their order.
+
+        `motion` (2, 3) maps pixels of the previous frame to this one; None: the camera stood still. A stamp
+        that goes back is a new recording: all tracks end.
+        """
+        when = _When(frame_stamp_ns, epoch_ms)
+        ended = self._end_old(frame_stamp_ns)
+        dt_s = 0.0 if self._stamp_ns is None else (frame_stamp_ns - self._stamp_ns) / 1e9
+        self._stamp_ns = frame_stamp_ns
+        for track in self._tracks:
+            track.path.predict(max(dt_s, 0.0), motion)
+        owners = self._associate(observations)
+        seen = []
+        for index, observation in enumerate(observations):
+            if index in owners:
+                owners[index].follow(observation, when)
+            else:
+                owners[index] = self._begin(observation, when, camera_id)
+            seen.append(owners[index].sighting(observation))
+        return ended + self._evict() + seen
+
+    def flush(self) -> list[Sighting]:
+        """The end of the stream: the last sighting of every track."""
+        ended, self._tracks = self._tracks, []
+        return [track.sighting(None, lost=True) for track in ended]
+
+    def _begin(self, observation: Observation, when: _When, camera_id: str) -> _Track:
+        track = _Track(self._next_id, camera_id, observation, when)
+        self._next_id += 1
+        self._tracks.append(track)
+        return track
+
+    def _end_old(self, stamp_ns: int) -> list[Sighting]:
+        if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
+            return self.flush()
+        oldest_ns = stamp_ns - self._config.max_gap_s * 1e9
+        return self._end([track for track in self._tracks if track.last.stamp_ns < oldest_ns])
+
+    def _evict(self) -> list[Sighting]:
+        excess = len(self._tracks) - self._config.max_tracks
+        if excess <= 0:
+            return []
+        self.evicted += excess
+        return self._end(sorted(self._tracks, key=lambda track: track.last.stamp_ns)[:excess])
+
+    def _end(self, tracks: list[_Track]) -> list[Sighting]:
+        self._tracks = [track for track in self._tracks if track not in tracks]
+        return [track.sighting(None, lost=True) for track in tracks]
+
+    def _associate(self, observations: Sequence[Observation]) -> dict[int, _Track]:
+        """The track of each observation that has one, by its index."""
+        owners: dict[int, _Track] = {}
+        for _, index, track in sorted(self._pairs(observations), key=lambda pair: -pair[0]):
+            if index not in owners and track not in owners.values():
+                owners[index] = track
+        return owners
+
+    def _pairs(self, observations: Sequence[Observation]) -> Iterator[tuple[float, int, _Track]]:
+        """Every association that the evidence allows, with the sum of it."""
+        known = [(track, grown_box(track.path.state), canonical(track.read.plate)) for track in self._tracks]
+        for index, observation in enumerate(observations):
+            state = box_state(observation.detection.quad)
+            box, text = grown_box(state), canonical(observation.read.plate)
+            for track, place, name in known:
+                near = box_iou(place, box) >= self._config.min_overlap
+                if not near and LCSseq.normalized_similarity(name, text) <= 0.5:
+                    continue  # saves the alignment: so little in common never reaches SAME_TEXT
+                odds = track.text_evidence(observation)
+                total = odds + track.path.evidence(state)
+                if total >= JOIN and (near or odds >= SAME_TEXT):
+                    yield total, index, track
+
+
+_SMALL_WIDTH = 320
+_POINTS = 80
+_FEWEST = 12
+
+
+class CameraMotion:
+    """How the picture moved since the previous frame because the camera did (bumps, turns); keeps no frame.
+
+    Works on a copy 320 pixels wide, on its upper part: below is the road, which streams past, and the bonnet,
+    which stands still.
+    """
+
+    def __init__(self) -> None:
+        self._before: Luma | None = None
+
+    def update(self, luma: Luma) -> Floats:
+        """The (2, 3) float32 map from the previous frame's pixels to this; identity where it can't tell."""
+        identity = np.eye(2, 3, dtype=np.float32)
+        height, width = luma.shape
+        shrink = max(1.0, width / _SMALL_WIDTH)
+        size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+        now = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)[: size[1] * 3 // 4]
+        if now.base is not None and np.shares_memory(now, luma):
+            now = now.copy()
+        before, self._before = self._before, now
+        if before is None or before.shape != now.shape or min(now.shape) < 16:
+            return identity
+        found = _shift(before, now)
+        if found is None:
+            return identity
+        found[:, 2] *= shrink
+        return found
+
+
+def _shift(before: Luma, now: Luma) -> Floats | None:
+    points = cv2.goodFeaturesToTrack(before, _POINTS, 0.02, 8)
+    if points is None or len(points) < _FEWEST:
+        return None
+    guess = np.zeros_like(points)
+    moved, status, _ = cv2.calcOpticalFlowPyrLK(before, now, points, guess, winSize=(13, 13), maxLevel=3)
+    good = status.ravel() == 1
+    if int(good.sum()) < _FEWEST:
+        return None
+    matrix, inliers = cv2.estimateAffinePartial2D(points[good], moved[good], ransacReprojThreshold=1.0)
+    if matrix is None or int(inliers.sum()) < max(_FEWEST, len(points) // 2):
+        return None
+    return np.asarray(matrix, np.float32)

@@ -1,0 +1,327 @@
+"""The life of events: possible, confirmed, withdrawn; one confirmed for each vehicle passage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+from helpers_traffic import BLANK_CROP, Vehicle, drive, observation, plate_text, slots_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_alpr import passages
+from edge_alpr.config import EventConfig, TrackConfig
+from edge_alpr.evidence import canonical, read_from_slots
+from edge_alpr.passages import alike, only_confusable
+from edge_alpr.stages.event import Decision, EventMaker
+from edge_alpr.stages.track import Tracker
+from edge_alpr.types import Scene, Sighting
+
+SECOND_NS = 1_000_000_000
+
+
+def sighting(  # noqa: PLR0917
+    text: str,
+    at_s: float,
+    track: int = 1,
+    reads: int = 1,
+    sure: float = 0.995,
+    x: float = 600,
+    lost: bool = False,
+    agreement: float = 1.0,
+) -> Sighting:
+    seen = observation(slots_of(text, sure), (x - 50, 400, x + 50, 422))
+    return Sighting(
+        track_id=track,
+        camera_id="front",
+        read=read_from_slots(slots_of(text, sure)),
+        reads=reads,
+        agreement=agreement,
+        best=seen,
+        best_is_new=not lost,
+        current=None if lost else seen,
+        first_stamp_ns=0,
+        last_stamp_ns=round(at_s * SECOND_NS),
+        epoch_start=1_000 * track,
+        epoch_end=round(at_s * 1_000),
+        lost=lost,
+    )
+
+
+def said(decisions: Sequence[Decision]) -> list[tuple[str, str]]:
+    return [(decision.state, decision.sighting.read.plate) for decision in decisions]
+
+
+@dataclass
+class Driver:
+    """Hands over one sighting at a time and remembers what was told."""
+
+    maker: EventMaker = field(default_factory=lambda: EventMaker(EventConfig(), "dev42"))
+    told: list[Decision] = field(default_factory=list)
+
+    def see(self, *sightings: Sighting) -> list[tuple[str, str]]:
+        decisions = self.maker.update(sightings)
+        self.told += decisions
+        return said(decisions)
+
+    def passage(self, text: str, at_s: float, track: int, **what: float) -> list[tuple[str, str]]:
+        """A vehicle seen in five frames, then gone."""
+        frames = [sighting(text, at_s + i / 30, track, reads=i + 1, **what) for i in range(5)]  # type: ignore[arg-type]
+        last = replace(frames[-1], lost=True, current=None)
+        return [step for one in [*frames, last] for step in self.see(one)]
+
+
+def test_possible_then_confirmed_under_one_id() -> None:
+    driver = Driver()
+    assert driver.passage("B69BMA", 10, 1) == [("possible", "B69BMA"), ("confirmed", "B69BMA")]
+    first, second = driver.told
+    assert first.uuid == second.uuid
+    assert (first.seq, second.seq) == (1, 2)
+    assert driver.maker.flush() == []
+
+
+def test_a_replay_gives_the_same_ids_and_another_device_others() -> None:
+    uuids = []
+    for device in ("dev42", "dev42", "dev43"):
+        driver = Driver(EventMaker(EventConfig(), device))
+        driver.passage("B69BMA", 10, 1)
+        driver.passage("IF14UPS", 20, 2)
+        uuids.append([decision.uuid for decision in driver.told])
+    assert uuids[0] == uuids[1]
+    assert not set(uuids[0]) & set(uuids[2])
+    assert len(set(uuids[0])) == 2
+
+
+def test_one_clear_read_is_confirmed_when_its_track_ends() -> None:
+    driver = Driver()
+    assert driver.see(sighting("B69BMA", 10)) == [("possible", "B69BMA")]
+    assert driver.see(sighting("B69BMA", 10, lost=True)) == [("confirmed", "B69BMA")]
+
+
+@pytest.mark.parametrize(
+    "poor",
+    [
+        pytest.param(sighting("B69BMA", 10, sure=0.97, reads=1), id="not sure enough"),
+        pytest.param(sighting("B69B", 10), id="short"),
+        pytest.param(sighting("TAXICAB", 10), id="no digit"),
+        pytest.param(sighting("B69BMA", 10, x=1260), id="cut by the border"),
+        pytest.param(sighting("B69BMA", 10, reads=3, agreement=0.34), id="its reads do not agree"),
+    ],
+)
+def test_one_poor_read_is_not_confirmed(poor: Sighting) -> None:
+    driver = Driver()
+    driver.see(poor)
+    driver.see(replace(poor, lost=True, current=None))
+    assert {d.state for d in driver.told} <= {"possible", "withdrawn"}
+    assert [d.state for d in driver.told].count("possible") == [d.state for d in driver.told].count("withdrawn")
+
+
+def test_rubbish_and_empty_texts_are_never_told() -> None:
+    driver = Driver()
+    for track, text in enumerate(("", "7", "1I1"), 1):
+        assert driver.passage(text, 10 + track, track) == []
+
+
+def test_a_plate_cut_by_the_border_is_never_told_however_often_it_is_read() -> None:
+    assert Driver().passage("69BMA", 10, 1, x=1260) == []
+
+
+def test_a_possible_one_that_ends_unconfirmed_is_withdrawn() -> None:
+    driver = Driver()
+    steps = driver.passage("B69BMA", 10, 1, sure=0.95)
+    assert steps == [("possible", "B69BMA"), ("withdrawn", "B69BMA")]
+    assert len({d.uuid for d in driver.told}) == 1
+
+
+def test_a_text_must_last_a_moment_before_it_is_confirmed() -> None:
+    driver, begin_ns = Driver(), 10 * SECOND_NS
+    frames = [replace(sighting("B69BMA", 10 + i / 30, reads=i + 1), first_stamp_ns=begin_ns) for i in range(9)]
+    assert [driver.see(frame) for frame in frames[:8]] == [[("possible", "B69BMA")]] + [[]] * 7
+    assert driver.see(frames[8]) == [("confirmed", "B69BMA")]
+
+
+def test_flush_ends_what_is_open() -> None:
+    driver = Driver()
+    driver.see(sighting("B69BMA", 10, sure=0.95), sighting("IF14UPS", 10, track=2, x=200))
+    assert said(driver.maker.flush()) == [("withdrawn", "B69BMA"), ("confirmed", "IF14UPS")]
+    assert driver.maker.flush() == []
+
+
+def test_the_same_vehicle_in_later_tracks_is_not_told_again_until_it_was_gone_for_long() -> None:
+    driver = Driver(EventMaker(EventConfig(cooldown_s=60), "dev42"))
+    assert len(driver.passage("B69BMA", 10, 1)) == 2
+    for track, at_s in enumerate((40, 90, 140), 2):  # each within a minute of the last
+        assert driver.passage("B69BMA", at_s, track) == []
+    assert driver.passage("B69BMA", 210, 9) == [("possible", "B69BMA"), ("confirmed", "B69BMA")]
+    assert len({d.uuid for d in driver.told}) == 2
+
+
+def test_o_and_zero_are_the_same_vehicle() -> None:
+    driver = Driver()
+    driver.passage("BO9BMI", 10, 1)
+    assert driver.passage("B09BM1", 20, 2) == []
+
+
+def test_the_cool_down_hides_no_other_plate() -> None:
+    driver = Driver()
+    driver.passage("B69BMA", 10, 1)
+    assert driver.passage("IF14UPS", 10.5, 2) == [("possible", "IF14UPS"), ("confirmed", "IF14UPS")]
+    assert driver.passage("B70BMX", 11, 3) == [("possible", "B70BMX"), ("confirmed", "B70BMX")]
+
+
+@pytest.mark.parametrize("misread", ["869BMA", "B69BM", "69BMA", "B69BHA", "8698MA", "B69BMAJ", "B69B"])
+def test_a_misread_of_a_vehicle_just_told_is_not_told(misread: str) -> None:
+    driver = Driver()
+    driver.passage("B69BMA", 10, 1)
+    driver.see(sighting(misread, 20, track=2, reads=2, sure=0.98))
+    driver.see(sighting(misread, 20, track=2, reads=2, sure=0.98, lost=True))
+    assert len(driver.told) == 2
+
+
+def test_two_vehicles_side_by_side_are_two_though_their_texts_are_alike() -> None:
+    driver = Driver()
+    for i in range(5):
+        driver.see(
+            sighting("B101TAX", 10 + i / 30, 1, reads=i + 1), sighting("B107TAX", 10 + i / 30, 2, reads=i + 1, x=900)
+        )
+    assert [d.sighting.read.plate for d in driver.told if d.state == "confirmed"] == ["B101TAX", "B107TAX"]
+
+
+def test_two_boxes_on_one_plate_are_one_vehicle() -> None:
+    driver = Driver()
+    for i in range(5):
+        driver.see(
+            sighting("B101TAX", 10 + i / 30, 1, reads=i + 1), sighting("B107TAX", 10 + i / 30, 2, reads=i + 1, x=620)
+        )
+    assert [d.sighting.read.plate for d in driver.told if d.state == "confirmed"] == ["B101TAX"]
+
+
+def test_two_texts_read_for_sure_that_differ_unusually_are_two_vehicles() -> None:
+    driver = Driver()
+    driver.passage("B101TAX", 10, 1)
+    assert ("confirmed", "B107TAX") in driver.passage("B107TAX", 20, 2)
+    assert driver.passage("B1O7TAX", 30, 3) == []
+
+
+def test_a_misread_once_confirmed_is_corrected_by_a_better_track() -> None:
+    driver = Driver()
+    driver.see(sighting("B69BHA", 10, sure=0.985))
+    driver.see(sighting("B69BHA", 10, sure=0.985, lost=True))
+    assert driver.told[-1].state == "confirmed"
+    steps = driver.passage("B69BMA", 12, 2)
+    assert steps[-2:] == [("withdrawn", "B69BHA"), ("confirmed", "B69BMA")]
+    assert driver.told[-2].uuid == driver.told[0].uuid != driver.told[-1].uuid
+    assert driver.passage("B69BHA", 20, 3, sure=0.98) == []
+
+
+def test_part_of_a_plate_once_confirmed_is_corrected_by_the_whole() -> None:
+    driver = Driver()
+    driver.passage("69BMA", 10, 1)
+    assert driver.passage("TB69BMA", 12, 2)[-2:] == [("withdrawn", "69BMA"), ("confirmed", "TB69BMA")]
+
+
+def test_a_confirmed_text_that_turns_is_withdrawn_and_the_right_one_told() -> None:
+    driver = Driver()
+    driver.see(sighting("B69BHA", 10, reads=2))
+    steps = driver.see(sighting("B69BMA", 12, reads=40, agreement=0.8))
+    assert steps == [("withdrawn", "B69BHA"), ("confirmed", "B69BMA")]
+    assert driver.told[-2].uuid == driver.told[-3].uuid != driver.told[-1].uuid
+    assert driver.see(sighting("B69BMA", 13, reads=50, lost=True)) == []
+
+
+def test_a_little_doubt_does_not_turn_a_confirmed_text() -> None:
+    driver = Driver()
+    driver.see(sighting("B69BHA", 10, reads=2))
+    assert driver.see(sighting("B69BMA", 12, reads=4, agreement=0.5, sure=0.9)) == []
+
+
+def test_a_track_that_goes_over_to_another_vehicle_tells_both() -> None:
+    driver = Driver()
+    driver.see(sighting("B69BMA", 10, reads=2))
+    assert driver.see(sighting("IF14UPS", 12, reads=40, agreement=0.8)) == [("confirmed", "IF14UPS")]
+    assert len({d.uuid for d in driver.told if d.state == "confirmed"}) == 2
+    assert "withdrawn" not in {d.state for d in driver.told}
+
+
+def test_a_weak_text_read_again_later_is_confirmed() -> None:
+    driver = Driver()
+    for track, at_s in ((1, 10), (2, 60)):
+        driver.see(sighting("B69BMA", at_s, track, sure=0.97))
+        driver.see(sighting("B69BMA", at_s, track, sure=0.97, lost=True))
+    assert [d.state for d in driver.told] == ["possible", "withdrawn", "confirmed"]
+    assert (driver.told[-1].sighting.reads, driver.told[-1].sighting.agreement) == (2, 1.0)
+
+
+def test_weak_texts_that_contradict_each_other_are_not_confirmed() -> None:
+    driver = Driver()
+    for track, text in enumerate(("B69BMA", "B69BHA"), 1):
+        driver.see(sighting(text, 10 * track, track, sure=0.97))
+        driver.see(sighting(text, 10 * track, track, sure=0.97, lost=True))
+    assert "confirmed" not in {d.state for d in driver.told}
+
+
+def test_a_media_clock_that_goes_back_neither_repeats_nor_silences() -> None:
+    driver = Driver(EventMaker(EventConfig(cooldown_s=60), "dev42"))
+    driver.passage("B69BMA", 5000, 1)
+    assert driver.passage("B69BMA", 3, 2) == []
+    assert len(driver.passage("B69BMA", 70, 3)) == 2
+    driver.passage("IF14UPS", 5000, 4)
+    driver.passage("TR05YPP", 3, 5)  # only the clock goes on, the vehicle itself is not there
+    driver.passage("TR05YPP", 70, 6)
+    assert len(driver.passage("IF14UPS", 71, 7)) == 2
+
+
+def test_memory_is_bounded_and_holds_no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passages, "_MOST", 40)
+    maker = EventMaker(EventConfig(cooldown_s=1e6), "dev42")
+    scene = Scene(BLANK_CROP, (), 1280, 720)
+    rng = np.random.default_rng(5)
+    for track in range(60):
+        one = sighting(plate_text(rng), track, track, reads=2)
+        one = replace(one, best=replace(one.best, scene=scene, patch=BLANK_CROP))
+        maker.update([one])
+        maker.update([replace(one, lost=True, current=None)])
+    assert len(maker.passages) <= 40
+    assert maker.passages.forgotten > 0
+    assert all(p.sighting.best.scene is None and p.sighting.best.patch is None for p in maker.passages)
+    assert all(p.sighting.current is None for p in maker.passages)
+
+
+def test_which_texts_are_alike() -> None:
+    assert alike("B69BMA", "869BHA") is True  # two easy misreads
+    assert alike("B69BMA", "X69BTA") is False
+    assert alike("B69BMA", "69BM") is True
+    assert only_confusable("5B0", "S8D")
+    assert not only_confusable("5B0", "S80X")
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 30]))
+def test_under_noise_each_vehicle_is_confirmed_at_most_once_and_every_possible_ends(seed: int, fps: int) -> None:
+    rng = np.random.default_rng(seed)
+    texts = [plate_text(rng) for _ in range(3)]
+    vehicles = [
+        Vehicle(
+            text, np.random.default_rng(seed % 1000 + 10 * i + k), 3 * i + 5 * k, 2.0,
+            (640 - 200 * k, 380), (300 + 300 * i, 420), (14, float(rng.uniform(18, 36))),
+        )
+        for i, text in enumerate(texts)
+        for k in range(2)
+    ]  # fmt: skip
+    tracker, maker, told = Tracker(TrackConfig()), EventMaker(EventConfig(), "dev42"), list[Decision]()
+    for stamp, seen, motion in drive(vehicles, fps, rng, shake_px=3):
+        told += maker.update(tracker.update(seen, stamp, stamp // 1_000_000, "front", motion))
+    told += maker.update(tracker.flush()) + maker.flush()
+
+    lives: dict[str, list[str]] = {}
+    for decision in told:
+        lives.setdefault(decision.uuid, []).append(decision.state)
+    allowed = [["possible"], []], [["confirmed"], ["withdrawn"], ["confirmed", "withdrawn"]]
+    assert all(any(life == a + b for a in allowed[0] for b in allowed[1]) for life in lives.values())
+    standing = [
+        canonical(d.sighting.read.plate) for d in told if d.state == "confirmed" and lives[d.uuid][-1] == "confirmed"
+    ]
+    assert all(standing.count(text) == 1 for text in standing)
+    assert [d.seq for d in told] == list(range(1, len(told) + 1))
