@@ -110,8 +110,9 @@ def _figures(exported: OnnxDetector, data: Path) -> dict[str, float]:
     return figures
 
 
-def _card(state: dict[str, Any], figures: dict[str, float], machine: str) -> Card:
+def _card(state: dict[str, Any], figures: dict[str, float], machine: str, note: str) -> Card:
     recipe = state["recipe"]
+    length = f"--hours {recipe['hours']}" if recipe["hours"] else f"--steps {recipe['steps']}"
     return Card(
         name="plate-detector",
         kind="detector",
@@ -123,7 +124,7 @@ def _card(state: dict[str, Any], figures: dict[str, float], machine: str) -> Car
         output=OutputCard(names=("scores", "quads")),
         detector=DetectorCard(pad=PADDING, top_k=TOP_K),
         training=TrainingCard(
-            command="python -m training.detector.train --data ../shared/data --out runs/detector",
+            command=f"python -m training.detector.train --data ../shared/data --out runs/detector {length}",
             hours=round(state["seconds"] / 3600, 2),
             machine=machine,
             seed=recipe["seed"],
@@ -133,6 +134,7 @@ def _card(state: dict[str, Any], figures: dict[str, float], machine: str) -> Car
                          "road_negatives and video (MIT)"],
             "plates": "rendered by training.plates, composed into the pictures; real boxes too",
             "images_seen": int(state["images"]),
+            **({"note": note} if note else {}),
         },
         figures={**figures, "threshold": THRESHOLD},
     )  # fmt: skip
@@ -144,6 +146,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Labelled pictures.")] = Path("../shared/data"),
     keep: Annotated[Path | None, typer.Option(help="Also keep the averaged weights there.")] = None,
     machine: Annotated[str, typer.Option(help="Where it was trained.")] = "one x86-64 core, bfloat16",
+    note: Annotated[str, typer.Option(help="What else to say in the card.")] = "",
 ) -> None:
     """Export the plate detector with its card."""
     state = load_checkpoint(checkpoint)
@@ -157,7 +160,7 @@ def main(
     print(f"ONNX and PyTorch agree on {agreed} pictures, {partial.stat().st_size / 1e6:.2f} MB")
     figures = _figures(exported, data)
     partial.replace(out)
-    print(f"wrote {out} and {write_card(out, _card(state, figures, machine)).name}")
+    print(f"wrote {out} and {write_card(out, _card(state, figures, machine, note)).name}")
     if keep:
         keep.parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, keep)

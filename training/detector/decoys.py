@@ -10,11 +10,13 @@ import numpy as np
 from training.detector.paste import Floats, Patch, solid
 
 WORDS = (
-    "Police|Taxi|Ambulanta|www.auto.ro|0742 123 456|24h|Exit|Stop|Sale|Parking|Mercedes-Benz|Quattro|turbo|Diesel|"
-    "Hotel|Pizza|Baby on board|Servis|Bank|Kilometer|Rent a car|School bus|One way|For sale|Welcome|Zentrum|"
-    "km/h|Schmidt & Sohn|Logistics|Express|Peugeot|Toyota|Octavia|Sport|4x4|GT|Café|Apotheke|Open|Mall|No entry|"
-    "info@firma.com|Tel. 021/555 01 23|Bus|Line 41|Caution|Long vehicle|How am I driving?|City cargo|Fresh fish"
-).split("|")
+    "Police", "Taxi", "Ambulanta", "www.auto.ro", "0742 123 456", "24h", "Exit", "Stop", "Sale", "Parking",
+    "Mercedes-Benz", "Quattro", "turbo", "Diesel", "Hotel", "Pizza", "Baby on board", "Servis", "Bank",
+    "Kilometer", "Rent a car", "School bus", "One way", "For sale", "Welcome", "Zentrum", "km/h",
+    "Schmidt & Sohn", "Logistics", "Express", "Peugeot", "Toyota", "Octavia", "Sport", "4x4", "GT", "Café",
+    "Apotheke", "Open", "Mall", "No entry", "info@firma.com", "Tel. 021/555 01 23", "Bus", "Line 41",
+    "Caution", "Long vehicle", "How am I driving?", "City cargo", "Fresh fish",
+)  # fmt: skip
 FACES = (
     cv2.FONT_HERSHEY_SIMPLEX,
     cv2.FONT_HERSHEY_DUPLEX,
@@ -51,9 +53,8 @@ def lettering(rng: np.random.Generator) -> Patch:
 def stamp(rng: np.random.Generator) -> Patch:
     """A time stamp or caption as a camera writes it, with an outline."""
     h, m, s, day, month = (int(rng.integers(n)) for n in (24, 60, 60, 29, 12))
-    text = (f"{h:02}:{m:02}:{s:02}", f"{2015 + day % 11}-{month + 1:02}-{day + 1:02} {h:02}:{m:02}", f"{m} km/h")[
-        int(rng.integers(3))
-    ]
+    date = f"{2015 + day % 11}-{month + 1:02}-{day + 1:02} {h:02}:{m:02}"
+    text = (f"{h:02}:{m:02}:{s:02}", date, f"{m} km/h")[int(rng.integers(3))]
     ink = _line(rng, text)
     outline = cv2.dilate(ink, np.ones((5, 5), np.uint8))
     return Patch(255 * ink, outline if rng.random() < 0.6 else ink)
@@ -105,7 +106,32 @@ def grille(rng: np.random.Generator) -> Patch:
     return solid(light.T if rng.random() < 0.3 else light)
 
 
-DECOYS: tuple[Callable[[np.random.Generator], Patch], ...] = (lettering, lettering, stamp, sign, sign, lamp, grille)
+def stripes(rng: np.random.Generator) -> Patch:
+    """A hazard board: slanted stripes, or chevrons."""
+    h, w = int(rng.integers(30, 70)), int(rng.integers(90, 320))
+    dark, bright = _two_tones(rng)
+    across, down = np.arange(w)[None], np.arange(h)[:, None] * rng.uniform(0.6, 1.6)
+    if rng.random() < 0.3:
+        down = np.abs(down - down.mean())
+    band = ((across + down * rng.choice([-1.0, 1.0])) / rng.uniform(14, 45)) % 2 < 1
+    return solid(np.where(band, dark, bright))
+
+
+def roundel(rng: np.random.Generator) -> Patch:
+    """A round sign with a number."""
+    alpha, light = np.zeros((96, 96), np.float32), np.full((96, 96), rng.uniform(150, 255), np.float32)
+    cv2.circle(alpha, (48, 48), 46, 1.0, -1, cv2.LINE_AA)
+    cv2.circle(light, (48, 48), 43, float(rng.uniform(40, 140)), 8, cv2.LINE_AA)
+    ink = _line(rng, str(int(rng.integers(1, 14)) * 10))[:, :60]
+    spot = light[24 : 24 + ink.shape[0], (96 - ink.shape[1]) // 2 :][:, : ink.shape[1]]
+    spot *= 1 - ink
+    return Patch(light, alpha)
+
+
+Draw = Callable[[np.random.Generator], Patch]
+DECOYS: tuple[Draw, ...] = (
+    lettering, lettering, stamp, sign, sign, lamp, grille, stripes, roundel,
+)  # fmt: skip
 
 
 def draw_decoy(rng: np.random.Generator) -> Patch:

@@ -10,14 +10,20 @@ HEIGHT, WIDTH = 384, 640
 """Network input; smaller crops serve in training, the network is fully convolutional."""
 STRIDE = 8
 TOP_K = 64
+FINE_REACH_PX = 20.0
+"""How far from a corner the cells still say where it is."""
 PADDING = 114
+SHARPEN = 2.2
+"""Focal loss draws scores towards the middle: the logit is spread again, which changes no order."""
 BASE_WIDTH, BASE_HEIGHT = 48.0, 16.0
 """Plate size in input pixels that a zero output stands for."""
 
 
 def _conv(cin: int, cout: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(cin, cout, 3, stride, 1, bias=False), nn.BatchNorm2d(cout, momentum=0.03), nn.ReLU(inplace=True)
+        nn.Conv2d(cin, cout, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(cout, momentum=0.03),
+        nn.ReLU(inplace=True),
     )
 
 
@@ -34,10 +40,11 @@ class Residual(nn.Module):
 
 
 class PlateNet(nn.Module):
-    """(N, 1, H, W) luma, 0 to 255, H and W multiples of 32, to raw (N, 11, H/8, W/8).
+    """(N, 1, H, W) luma, 0 to 255, H and W multiples of 32, to raw (N, 19, H/8, W/8).
 
     Channel 0 is the score's logit, 1 and 2 the logarithms of width and height over the base size, 3 to 10
-    the corners as offsets from a rectangle of that size around the cell, in units of that size.
+    the corners as offsets from a rectangle of that size around the cell, in units of that size. 11 to 18
+    say where, seen from a cell near a corner, that corner lies exactly, in cells (one pair a corner).
     """
 
     def __init__(self, widths: tuple[int, ...] = (16, 32, 48, 64, 96), blocks: tuple[int, ...] = (1, 2)) -> None:
@@ -51,6 +58,7 @@ class PlateNet(nn.Module):
         self.down_to_8 = nn.Conv2d(w16, w8, 1)
         self.mix8 = nn.Sequential(_conv(w8, w8), _conv(w8, w8))
         self.head = nn.Conv2d(w8, 11, 1)
+        self.fine = nn.Sequential(_conv(w8, 32), nn.Conv2d(32, 8, 1))
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
         nn.init.constant_(self.head.bias[:1], -4.6)
@@ -61,8 +69,7 @@ class PlateNet(nn.Module):
         x32 = self.to32(x16)
         x16 = self.mix16(x16 + F.interpolate(self.down_to_16(x32), scale_factor=2.0, mode="nearest"))
         x8 = self.mix8(x8 + F.interpolate(self.down_to_8(x16), scale_factor=2.0, mode="nearest"))
-        out: Tensor = self.head(x8)
-        return out
+        return torch.cat([self.head(x8), self.fine(x8)], 1)
 
 
 def cell_centres(rows: int, columns: int) -> Tensor:
@@ -79,6 +86,22 @@ def decode_corners(raw: Tensor, centres: Tensor) -> Tensor:
     return centres.unsqueeze(-2) + corners * size.unsqueeze(-2)
 
 
+def refine(quads: Tensor, fine: Tensor, centres: Tensor) -> Tensor:
+    """Move corners (K, 4, 2) to where the cells they fall on see them; `fine` is (8, rows, columns).
+
+    A corner outside the picture stays where it is.
+    """
+    rows, columns = fine.shape[1:]
+    offsets = fine.reshape(4, 2, rows * columns).permute(0, 2, 1).reshape(4 * rows * columns, 2)
+    cell = (quads / STRIDE).floor()
+    cell = torch.minimum(cell.clamp_min(0.0), (centres[-1] / STRIDE).floor())
+    index = (cell[..., 1] * columns + cell[..., 0]).long()
+    first = torch.arange(4) * (rows * columns)
+    seen = centres[index] + offsets[index + first] * STRIDE
+    inside = (quads - centres[index]).abs().amax(-1, keepdim=True) <= STRIDE
+    return torch.where(inside, quads + (seen - quads).clamp(-FINE_REACH_PX, FINE_REACH_PX), quads)
+
+
 class Detector(nn.Module):
     """The network with everything around it, as it is exported: uint8 in, the best TOP_K peaks out."""
 
@@ -92,9 +115,11 @@ class Detector(nn.Module):
     def forward(self, luma: Tensor) -> tuple[Tensor, Tensor]:
         """(1, 1, H, W) uint8 to scores (1, TOP_K), descending, and quads (1, TOP_K, 4, 2), input pixels."""
         raw = self.net(luma.float())
-        scores = raw[:, :1].sigmoid()
+        scores = (SHARPEN * raw[:, :1]).sigmoid()
         peaks = torch.where(scores >= F.max_pool2d(scores, 3, 1, 1), scores, torch.zeros_like(scores))
         best, index = peaks.flatten(1).topk(TOP_K, dim=1)
-        picked = raw[:, 1:].flatten(2).transpose(1, 2)[0].index_select(0, index[0])
+        picked = raw[:, 1:11].flatten(2).transpose(1, 2)[0].index_select(0, index[0])
         quads = decode_corners(picked, self.centres.index_select(0, index[0]))
+        for _ in range(2):
+            quads = refine(quads, raw[0, 11:], self.centres)
         return best, quads.unsqueeze(0)

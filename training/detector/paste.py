@@ -17,8 +17,8 @@ UNIT = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]], np.float32
 def random_pose(rng: np.random.Generator, aspect: float) -> Floats:
     """A rectangle of that aspect seen from a random side: (4, 2) float32 around (0, 0), about 1 wide."""
     yaw = rng.uniform(-52, 52) if rng.random() < 0.35 else rng.normal(0, 14)
-    pitch = rng.normal(0, 9)
-    roll = rng.uniform(-22, 22) if rng.random() < 0.12 else rng.normal(0, 4)
+    pitch = rng.uniform(-32, 32) if rng.random() < 0.25 else rng.normal(0, 9)
+    roll = rng.uniform(-25, 25) if rng.random() < 0.15 else rng.normal(0, 4)
     turn = np.eye(3)
     for axis, degrees in ((1, yaw), (0, pitch), (2, roll)):
         vector = np.zeros(3)

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_WIDTH = 1280
+LOOSE = ("campus",)
 
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """A real plate: `box` (4,) float32 in pixels of the picture; `doubtful` ones are neither right nor wrong."""
+    """A real plate: `box` (4,) float32 in pixels; `doubtful` ones are neither right nor wrong."""
 
     box: NDArray[np.float32]
     text: str
@@ -26,7 +27,7 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """`rgb` (H, W, 3) uint8. `sure` says that all plates are labelled; `stretched` that its aspect is lost."""
+    """`rgb` (H, W, 3) uint8. `sure`: all its plates are labelled; `stretched`: its aspect is lost."""
 
     name: str
     rgb: NDArray[np.uint8]
@@ -35,6 +36,8 @@ class Picture:
     sure: bool
     stretched: bool
     source: str
+    loose: bool = False
+    """Whether the boxes of its labels are larger than the plates."""
 
 
 def _fit(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
@@ -70,7 +73,9 @@ def load_set(data: Path, source: str, split: str) -> list[Picture]:
         vehicles = np.asarray(row.get("vehicles", []), np.float32).reshape(-1, 4) * scale
         stretched = bool(row.get("stretched", False))
         sure = bool(row["complete"])
-        pictures.append(Picture(row["image"], rgb, _labels(row, scale), vehicles, sure, stretched, source))
+        pictures.append(
+            Picture(row["image"], rgb, _labels(row, scale), vehicles, sure, stretched, source, source in LOOSE)
+        )
     return pictures
 
 

@@ -13,7 +13,7 @@ from training.detector.light import spoil, to_luma
 from training.detector.model import PADDING
 from training.detector.paste import Floats, Luma, PlateBank, fit_box, grow, put, random_pose, relight, solid
 from training.detector.pictures import Picture
-from training.detector.targets import BOX_ONLY, CORNERS, IGNORE
+from training.detector.targets import BOX_ONLY, CORNERS, IGNORE, SCORE_ONLY
 
 SOURCES = {"dashcam": 0.38, "openimages": 0.40, "campus": 0.08, "negatives": 0.14}
 SMALLEST_WIDTH, SMALLEST_HEIGHT = 9.0, 3.0
@@ -44,7 +44,7 @@ class Draft:
         """Note a plate; too small ones, and those whose centre lies outside, become ignored."""
         low, high = quad.min(axis=0), quad.max(axis=0)
         centre = (low + high) / 2
-        outside = bool((centre < 0).any() or centre[0] > self.luma.shape[1] - 1 or centre[1] > self.luma.shape[0] - 1)
+        outside = bool((centre < 0).any() or (centre > np.array(self.luma.shape[::-1]) - 1).any())
         wide, height = high - low
         if outside or wide < SMALLEST_WIDTH or height < SMALLEST_HEIGHT:
             kind = IGNORE
@@ -77,11 +77,12 @@ class Window:
 def _choose_window(
     rng: np.random.Generator, picture: Picture, size: tuple[int, int], zoom: tuple[float, float]
 ) -> tuple[Floats, Floats]:
-    """Origin (in the picture) and scale of a window of `size` (width, height), at most touching the left top."""
+    """Origin, in pixels of the picture, and scale of a window of `size` (width, height)."""
     h, w = picture.rgb.shape[:2]
     wanted = (w * rng.uniform(1.15, 1.6), h) if picture.stretched else (w, h)
     scale = min(640 / wanted[0], 384 / wanted[1]) * np.exp(rng.uniform(np.log(zoom[0]), np.log(zoom[1])))
-    scales = np.array([scale * wanted[0] / w, scale], np.float32) * np.exp(rng.normal(0, 0.1, 2)).astype(np.float32)
+    stretch = np.exp(rng.normal(0, 0.1, 2))
+    scales = (np.array([scale * wanted[0] / w, scale]) * stretch).astype(np.float32)
     span = np.array(size, np.float32) / scales
     room = np.maximum(np.array([w, h]) - span, 0)
     origin = rng.uniform(0, 1, 2) * room
@@ -99,7 +100,8 @@ def _cut(
     origin, scales = view
     h, w = picture.rgb.shape[:2]
     x0, y0 = (int(v) for v in origin)
-    x1, y1 = (int(min(np.ceil(o + s / k), n)) for o, s, k, n in zip((x0, y0), size, scales, (w, h), strict=True))
+    x1 = int(min(np.ceil(x0 + size[0] / scales[0]), w))
+    y1 = int(min(np.ceil(y0 + size[1] / scales[1]), h))
     part = picture.rgb[y0:y1, x0:x1]
     out = (max(8, round((x1 - x0) * float(scales[0]))), max(8, round((y1 - y0) * float(scales[1]))))
     exact = np.array([out[0] / (x1 - x0), out[1] / (y1 - y0)], np.float32)
@@ -153,7 +155,7 @@ class Composer:
             elif replace and box[2] - box[0] > 12:
                 self._replace(rng, draft, box)
             else:
-                draft.add(_box_quad(box), BOX_ONLY)
+                draft.add(_box_quad(box), SCORE_ONLY if picture.loose else BOX_ONLY)
 
     def _replace(self, rng: np.random.Generator, draft: Draft, box: Floats) -> None:
         """A rendered plate over a real one, in its light."""

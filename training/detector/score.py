@@ -62,9 +62,7 @@ class Tally:
         return self.right / max(1, self.right + self.wrong)
 
     def __str__(self) -> str:
-        bins = " ".join(
-            f"{low}+:{f}/{w}" for low, f, w in zip(WIDTHS, self.found, self.wanted, strict=False) if w
-        )
+        bins = " ".join(f"{low}+:{f}/{w}" for low, f, w in zip(WIDTHS, self.found, self.wanted, strict=False) if w)
         overlap = self.overlap / max(1, int(self.found.sum()))
         return f"recall {self.recall:.3f} precision {self.precision:.3f} mean IoU {overlap:.2f} [{bins}]"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,44 +11,42 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.detector.model import STRIDE, cell_centres, decode_corners
+from training.detector.model import FINE_REACH_PX, STRIDE, cell_centres, decode_corners
 
-CORNERS, BOX_ONLY, IGNORE = 0, 1, 2
-"""Kinds of a label: four corners are known; only the upright box is; neither punish nor reward."""
+CORNERS, BOX_ONLY, IGNORE, SCORE_ONLY = 0, 1, 2, 3
+"""Kinds of a label: four corners known; only the box known; neither punish nor reward; box known but loose."""
 POSITIVE_FROM = 0.2
+SOFT_PX = 4.0
+"""Keeps the positive part of a small or thin plate about a cell wide."""
 DOUBT_FROM, DOUBT_WEIGHT = 0.3, 0.2
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Targets of a picture: `score` and `weight` (h, w), `quad` (h, w, 8), `regress` (h, w, 2).
+    """Targets of a picture: `score` and `weight` (h, w), `quad` (h, w, 8), `regress` (h, w, 2),
+    `fine` (h, w, 8) in cells and `near` (h, w, 4).
 
-    `regress` weighs the corner loss and the box loss. A negative weight is a background cell of a picture
-    that may hold plates nobody labelled.
+    `regress` weighs the corner loss and the box loss, `near` the fine offsets of each
+    corner. A negative weight is a background cell of a picture that may hold plates nobody labelled.
     """
 
     score: NDArray[np.float32]
     weight: NDArray[np.float32]
     quad: NDArray[np.float32]
     regress: NDArray[np.float32]
+    fine: NDArray[np.float32]
+    near: NDArray[np.float32]
 
 
-def _plate_coordinates(
-    quad: NDArray[np.float32], xs: NDArray[np.float32], ys: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Squared distance of points from the centre of the quad, 1 at the middle of its sides."""
-    centre = quad.mean(axis=0)
+def _distance(quad: NDArray[np.float32], xs: NDArray[np.float32], ys: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Squared distance of points from the centre of the quad, about 1 at the middle of its sides."""
     across = (quad[1] + quad[2] - quad[0] - quad[3]) / 4
     down = (quad[2] + quad[3] - quad[0] - quad[1]) / 4
-    across = across * max(1.0, 5.0 / max(float(np.hypot(*across)), 1e-3))
-    down = down * max(1.0, 5.0 / max(float(np.hypot(*down)), 1e-3))
-    det = across[0] * down[1] - across[1] * down[0]
-    if abs(float(det)) < 1e-3:
-        return np.full(xs.shape, 99.0, np.float32)
-    dx, dy = xs - centre[0], ys - centre[1]
-    a = (dx * down[1] - dy * down[0]) / det
-    b = (dy * across[0] - dx * across[1]) / det
-    return np.asarray(a * a + b * b, np.float32)
+    spread = np.outer(across, across) + np.outer(down, down) + SOFT_PX**2 * np.eye(2)
+    inverse = np.linalg.inv(spread)
+    dx, dy = xs - quad[:, 0].mean(), ys - quad[:, 1].mean()
+    square = inverse[0, 0] * dx * dx + 2 * inverse[0, 1] * dx * dy + inverse[1, 1] * dy * dy
+    return np.asarray(square, np.float32)
 
 
 def encode(quads: NDArray[np.float32], kinds: NDArray[np.int64], shape: tuple[int, int], sure: bool) -> Maps:
@@ -72,17 +71,37 @@ def encode(quads: NDArray[np.float32], kinds: NDArray[np.int64], shape: tuple[in
             weight[y0:y1, x0:x1] = np.where(score[y0:y1, x0:x1] > 0, weight[y0:y1, x0:x1], 0.0)
             continue
         xs, ys = np.meshgrid(np.arange(x0, x1) * STRIDE + half, np.arange(y0, y1) * STRIDE + half)
-        near = np.exp(-_plate_coordinates(quad, xs.astype(np.float32), ys.astype(np.float32)) / (2 * 0.35**2))
+        near = np.exp(-_distance(quad, xs.astype(np.float32), ys.astype(np.float32)) / (2 * 0.35**2))
+        nearest = np.unravel_index(near.argmax(), near.shape)
         near[near < 0.08] = 0.0
-        near[np.unravel_index(near.argmax(), near.shape)] = 1.0
+        near[nearest] = 1.0
         better = near > score[y0:y1, x0:x1]
         score[y0:y1, x0:x1][better] = near[better]
         weight[y0:y1, x0:x1][better] = 1.0
         quad_map[y0:y1, x0:x1][better] = quad.reshape(8)
         strong = np.where(near >= POSITIVE_FROM, near, 0.0)
-        weights = np.stack([strong if kind == CORNERS else np.zeros_like(strong), strong], -1)
+        weights = np.stack([strong * (kind == CORNERS), strong * (kind != SCORE_ONLY)], -1)
         regress[y0:y1, x0:x1][better] = weights[better]
-    return Maps(score, weight, quad_map, regress)
+    return Maps(score, weight, quad_map, regress, *_fine_maps(quads[kinds == CORNERS], rows, columns))
+
+
+def _fine_maps(quads: NDArray[np.float32], rows: int, columns: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    fine = np.zeros((rows, columns, 8), np.float32)
+    near = np.zeros((rows, columns, 4), np.float32)
+    reach = int(FINE_REACH_PX // STRIDE)
+    for quad in quads:
+        weight = float(np.clip(16.0 / np.hypot(*(quad[3] - quad[0])), 0.4, 1.0))
+        for k, (x, y) in enumerate(quad):
+            column, row = int(np.floor(x / STRIDE)), int(np.floor(y / STRIDE))
+            x0, x1 = max(0, column - reach), min(columns, column + reach + 1)
+            y0, y1 = max(0, row - reach), min(rows, row + reach + 1)
+            if x1 <= x0 or y1 <= y0:
+                continue
+            half = (STRIDE - 1) / 2
+            fine[y0:y1, x0:x1, 2 * k] = (x - half) / STRIDE - np.arange(x0, x1)
+            fine[y0:y1, x0:x1, 2 * k + 1] = ((y - half) / STRIDE - np.arange(y0, y1))[:, None]
+            near[y0:y1, x0:x1, k] = weight
+    return fine, near
 
 
 @dataclass(frozen=True)
@@ -92,37 +111,50 @@ class Loss:
     score: Tensor
     corners: Tensor
     box: Tensor
+    fine: Tensor
 
     @property
     def total(self) -> Tensor:
-        return 2.0 * self.score + 2.0 * self.corners + self.box
+        return 2.0 * self.score + 4.0 * self.corners + 1.5 * self.box + 2.0 * self.fine
 
 
-def detector_loss(raw: Tensor, score: Tensor, weight: Tensor, quad: Tensor, regress: Tensor) -> Loss:
-    """Loss of raw (N, 11, h, w) against stacked maps; see `Maps` for their shapes."""
+def detector_loss(raw: Tensor, maps: Sequence[Tensor]) -> Loss:
+    """Loss of raw (N, 19, h, w) against the stacked fields of `Maps`, in their order."""
+    score, weight, quad, regress, fine, near = maps
+    score_loss = _score_loss(raw, score, weight)
+    corners, box = _corner_losses(raw, quad, regress)
+    offsets = F.smooth_l1_loss(raw[:, 11:].permute(0, 2, 3, 1), fine, beta=0.1, reduction="none")
+    fine_loss = (offsets.unflatten(-1, (4, 2)).mean(-1) * near).sum() / near.sum().clamp_min(1.0)
+    return Loss(score_loss, corners, box, fine_loss)
+
+
+def _score_loss(raw: Tensor, score: Tensor, weight: Tensor) -> Tensor:
     logits = raw[:, 0].float()
     chance = logits.sigmoid().detach()
     doubtful = (weight < 0) & (chance > DOUBT_FROM)
     weight = torch.where(doubtful, torch.full_like(weight, DOUBT_WEIGHT), weight.abs())
     focal = (score - chance).abs().square() * weight
     entropy = F.binary_cross_entropy_with_logits(logits, score, reduction="none")
-    score_loss = (focal * entropy).sum() / score.sum().clamp_min(1.0)
+    return (focal * entropy).sum() / score.sum().clamp_min(1.0)
 
+
+def _corner_losses(raw: Tensor, quad: Tensor, regress: Tensor) -> tuple[Tensor, Tensor]:
     chosen = regress[..., 1] > 0
     if not bool(chosen.any()):
         nothing = raw.sum() * 0.0
-        return Loss(score_loss, nothing, nothing)
+        return nothing, nothing
     centres = cell_centres(*raw.shape[2:]).view(1, *raw.shape[2:], 2).expand(raw.shape[0], -1, -1, -1)[chosen]
-    found = decode_corners(raw[:, 1:].permute(0, 2, 3, 1)[chosen].float(), centres)
+    found = decode_corners(raw[:, 1:11].permute(0, 2, 3, 1)[chosen].float(), centres)
     wanted = quad[chosen].view(-1, 4, 2)
     weights = regress[chosen]
     low, high = wanted.amin(1), wanted.amax(1)
     size = (high - low).clamp_min(5.0)
     unit = torch.stack([(size[:, 0] * size[:, 1]).sqrt(), size[:, 1]], -1)
-    corner = F.smooth_l1_loss(found / unit[:, None], wanted / unit[:, None], beta=0.05, reduction="none").mean((1, 2))
+    unit4 = unit[:, None]
+    corner = F.smooth_l1_loss(found / unit4, wanted / unit4, beta=0.05, reduction="none").mean((1, 2))
     corner_loss = (corner * weights[:, 0]).sum() / weights[:, 0].sum().clamp_min(1.0)
     box = _box_loss(found, low, high, unit)
-    return Loss(score_loss, corner_loss, (box * weights[:, 1]).sum() / weights[:, 1].sum().clamp_min(1.0))
+    return corner_loss, (box * weights[:, 1]).sum() / weights[:, 1].sum().clamp_min(1.0)
 
 
 def _box_loss(found: Tensor, low: Tensor, high: Tensor, unit: Tensor) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,10 +19,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from training.detector.curves import draw_curves
 from training.detector.model import HEIGHT, WIDTH, Detector, PlateNet
 from training.detector.paste import PlateBank
 from training.detector.pictures import Picture, load_set, load_training
+from training.detector.plot import draw_curves
 from training.detector.scenes import Composer
 from training.detector.score import score
 from training.detector.targets import Maps, detector_loss, encode
@@ -34,7 +35,7 @@ class Recipe:
 
     data: str = "../shared/data"
     seed: int = 20240601
-    steps: int = 12000
+    steps: int = 16000
     hours: float = 0.0
     rate: float = 3e-3
     decay: float = 0.02
@@ -46,7 +47,8 @@ class Recipe:
     score_every: int = 1000
 
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+Batch = tuple[Tensor, list[Tensor]]
+"""Luma (N, 1, H, W) uint8 and the stacked fields of `Maps`."""
 
 
 class SceneBatches(IterableDataset[Batch]):
@@ -77,9 +79,8 @@ class SceneBatches(IterableDataset[Batch]):
 
 
 def _stack(lumas: list[Any], maps: list[Maps]) -> Batch:
-    parts = [[m.score for m in maps], [m.weight for m in maps], [m.quad for m in maps], [m.regress for m in maps]]
-    score_map, weight, quad, regress = (torch.from_numpy(np.stack(p)) for p in parts)
-    return torch.from_numpy(np.stack(lumas)[:, None]), score_map, weight, quad, regress
+    stacked = [torch.from_numpy(np.stack([getattr(m, f.name) for m in maps])) for f in fields(Maps)]
+    return torch.from_numpy(np.stack(lumas)[:, None]), stacked
 
 
 def _lower_priority(_: int) -> None:
@@ -135,14 +136,15 @@ class Trainer:
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """One step; the parts of its loss."""
-        luma, *maps = batch
+        luma, maps = batch
         warm = min(1.0, (self.step + 1) / 300)
-        rate = self.recipe.rate * warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(1.0, self.done))))
+        fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self.done)))
+        rate = self.recipe.rate * warm * fall
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16):
             raw = self.net(luma.float().contiguous(memory_format=torch.channels_last))
-        loss = detector_loss(raw.float(), *maps)
+        loss = detector_loss(raw.float(), maps)
         self.optimiser.zero_grad(set_to_none=True)
         loss.total.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
@@ -150,7 +152,7 @@ class Trainer:
         self._average()
         self.step += 1
         self.images += luma.shape[0]
-        return {"score": loss.score.item(), "corners": loss.corners.item(), "box": loss.box.item()}
+        return {part.name: getattr(loss, part.name).item() for part in fields(loss)}
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -232,9 +234,9 @@ def _run(trainer: Trainer, batches: Iterator[Batch], dev: dict[str, list[Picture
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder of the labelled pictures.")] = Path("../shared/data"),
-    out: Annotated[Path, typer.Option(help="Where checkpoint, curves and recipe go.")] = Path("runs/detector"),
+    out: Annotated[Path, typer.Option(help="For checkpoint, curves, recipe.")] = Path("runs/detector"),
     steps: Annotated[int, typer.Option(help="Length of the schedule in batches.")] = Recipe.steps,
-    hours: Annotated[float, typer.Option(help="Length of the schedule in hours instead; 0: use steps.")] = 0.0,
+    hours: Annotated[float, typer.Option(help="Length of the schedule in hours; 0: steps.")] = 0.0,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = True,
 ) -> None:
     """Train the plate detector."""
