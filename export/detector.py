@@ -13,15 +13,13 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
-import onnx
-import onnxruntime as ort
-import onnxslim
 import torch
 import typer
 from numpy.typing import NDArray
 
 from edge_alpr.infer.card import Card, DetectorCard, InputCard, OutputCard, TrainingCard
 from edge_alpr.infer.package import write_card
+from export.graph import one_core, to_onnx
 from training.detector.model import HEIGHT, PADDING, TOP_K, WIDTH, Detector, PlateNet
 from training.detector.pictures import load_set
 from training.detector.score import THRESHOLD, Tally, letterbox, score
@@ -45,23 +43,14 @@ def build_graph(detector: Detector, path: Path) -> None:
     size = detector.centres.amax(0)
     height, width = int(size[1]) + 5, int(size[0]) + 5
     blank = torch.zeros((1, 1, height, width), dtype=torch.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        detector.eval(), (blank,), str(path), opset_version=17, dynamo=False,
-        input_names=["luma"], output_names=["scores", "quads"],
-    )  # fmt: skip
-    slim = onnxslim.slim(onnx.load(str(path)))
-    onnx.checker.check_model(slim, full_check=True)
-    onnx.save(slim, str(path))
+    to_onnx(detector, blank, path, ("luma", ["scores", "quads"]), False)
 
 
 class OnnxDetector:
     """The exported file on one core."""
 
     def __init__(self, path: Path) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.session = one_core(path)
 
     def __call__(self, luma: Luma) -> tuple[Floats, Floats]:
         scores, quads = self.session.run(["scores", "quads"], {"luma": luma[None, None]})

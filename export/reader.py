@@ -71,7 +71,7 @@ def median_ms(path: Path) -> float:
     return float(np.median(times))
 
 
-def _card(state: dict[str, Any], figures: dict[str, float], machine: str) -> Card:
+def _card(state: dict[str, Any], figures: dict[str, float], machine: str, note: str) -> Card:
     recipe = state["recipe"]
     return Card(
         name="plate-reader",
@@ -94,6 +94,7 @@ def _card(state: dict[str, Any], figures: dict[str, float], machine: str) -> Car
             "real": ["dashcam train (MIT)", "openimages train (CC BY 2.0)", "campus (Apache-2.0)",
                      "ccpd_crops train (MIT)"],
             "crops_seen": int(state["step"] * recipe["batch"]),
+            **({"note": note} if note else {}),
         },
         figures=figures,
     )  # fmt: skip
@@ -105,6 +106,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Labelled pictures.")] = Path("../shared/data"),
     keep: Annotated[Path | None, typer.Option(help="Also keep the averaged weights there, in half precision.")] = None,
     machine: Annotated[str, typer.Option(help="Where it was trained.")] = "one x86-64 core, bfloat16",
+    note: Annotated[str, typer.Option(help="What else to say in the card.")] = "",
 ) -> None:
     """Export the plate reader with its card."""
     model, state = load_reader(checkpoint)
@@ -116,7 +118,7 @@ def main(
             figures[f"{name}_dev_whole_from_label_boxes"] = round(whole_plates(model, crops, texts), 4)
     figures["median_ms_one_core"] = round(median_ms(out), 2)
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {figures}")
-    write_card(out, _card(state, figures, machine))
+    write_card(out, _card(state, figures, machine, note))
     if keep is not None:
         half = {k: v.half() if v.dtype.is_floating_point else v for k, v in model.state_dict().items()}
         keep.parent.mkdir(parents=True, exist_ok=True)

@@ -59,14 +59,14 @@ def encode(observation: Observation, quality: int) -> tuple[bytes, bytes]:
     if observation.scene is None:
         return plate, b""
     scene = observation.scene
-    picture = _colours(scene)
+    canvas = picture(scene)
     scale = np.array([scene.luma.shape[1] / scene.width, scene.luma.shape[0] / scene.height])
     outline = np.round(observation.detection.quad * scale).astype(np.int32)
-    cv2.polylines(picture, [outline], True, (80, 220, 80), 2, cv2.LINE_AA)
-    return plate, _jpeg(picture, quality)
+    cv2.polylines(canvas, [outline], True, (80, 220, 80), 2, cv2.LINE_AA)
+    return plate, _jpeg(canvas, quality)
 
 
-def _colours(scene: Scene) -> Luma:
+def picture(scene: Scene) -> Luma:
     """(H, W, 3) BGR of a scene."""
     if len(scene.chroma) != 2:
         return np.asarray(cv2.cvtColor(scene.luma, cv2.COLOR_GRAY2BGR), np.uint8)
@@ -76,6 +76,6 @@ def _colours(scene: Scene) -> Luma:
     return np.asarray(cv2.cvtColor(cv2.merge([luma, v, u]), cv2.COLOR_YCrCb2BGR), np.uint8)
 
 
-def _jpeg(picture: Luma, quality: int) -> bytes:
-    done, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+def _jpeg(canvas: Luma, quality: int) -> bytes:
+    done, packed = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return packed.tobytes() if done else b""
