@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from edge_alpr.camera.bindings import installed
-from edge_alpr.camera.decoders import CODECS, choose, require, software_decoder
+from edge_alpr.camera.decoders import require
 from edge_alpr.camera.folder import Folder, picture_names
 from edge_alpr.camera.live import Camera, Live, redact
 from edge_alpr.camera.offers import offers
@@ -120,24 +119,3 @@ SOURCES: dict[str, Opener] = {
     "csi": _open_csi,
     "sample": _open_sample,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class InstalledDecoder:
-    """What decodes a codec here. `element` is None where nothing does; `package` would then bring a decoder."""
-
-    codec: str
-    element: str | None
-    package: str
-
-
-def installed_decoders() -> list[InstalledDecoder]:
-    """One line per supported codec. Raises `MissingElementError` when GStreamer itself is not usable."""
-    here = installed()
-    lines = []
-    for codec in CODECS:
-        decoder = choose(codec, here)
-        usable = decoder is not None and codec.parser in here
-        package = decoder.package if decoder is not None and usable else software_decoder(codec).package
-        lines.append(InstalledDecoder(codec.name, decoder.element if decoder is not None and usable else None, package))
-    return lines
