@@ -18,6 +18,9 @@ from edge_alpr.pipeline import clean
 from edge_alpr.types import Box, Candidate, Observation, Point
 
 
+_WORTH_SAYING = 0.1
+
+
 class Plate(msgspec.Struct, frozen=True):
     """A plate of a still, as the contract has it; pixels of the picture, scores 0 to 1."""
 
@@ -89,6 +92,6 @@ def print_stills(images: Sequence[Path], config: Config, jsonl: bool) -> int:
 
 
 def _line(still: Still) -> str:
-    """One picture for people."""
-    texts = [f"{plate.plate or '(unread)'} {plate.score:.0%}" for plate in still.plates]
+    """One picture for people; texts that are most likely wrong are not spelled out."""
+    texts = [f"{p.plate} {p.score:.0%}" if p.score >= _WORTH_SAYING else "(unread)" for p in still.plates]
     return f"{still.source}: {', '.join(texts) or 'no plate'}"
