@@ -22,11 +22,13 @@ from edge_alpr.errors import EdgeAlprError, OutputClosedError
 EXAMPLES = """
 **Examples**
 
-    edge-alpr run                                   the sample drive
-    edge-alpr run --source drive.mp4 --events -     a recording, events as JSON lines
-    edge-alpr run --source rtsp://10.0.0.7/front    a live camera
-    edge-alpr read photo.jpg --jsonl                a still
-    edge-alpr doctor                                is this device able?
+```text
+edge-alpr run                                   the sample drive
+edge-alpr run --source drive.mp4 --events -     a recording, events as JSON
+edge-alpr run --source rtsp://10.0.0.7/front    a live camera
+edge-alpr read photo.jpg --jsonl                a still
+edge-alpr doctor                                is this device able?
+```
 """
 
 app = typer.Typer(
@@ -95,9 +97,11 @@ def run(
 
     **Examples**
 
-        edge-alpr run --source sample://drive
-        edge-alpr run --source dir://frames --events plates.jsonl
-        edge-alpr run --source v4l2:///dev/video0 --limit 60
+    ```text
+    edge-alpr run --source sample://drive
+    edge-alpr run --source dir://frames --events plates.jsonl
+    edge-alpr run --source v4l2:///dev/video0 --limit 60
+    ```
     """
     from edge_alpr.app import Drive  # here, so that `--help` does not load the networks' run-time
     from edge_alpr.screen import show_summary, watching
@@ -148,8 +152,10 @@ def read(
 
     **Examples**
 
-        edge-alpr read photo.jpg
-        edge-alpr read --jsonl *.jpg | jq -r '.plates[].plate'
+    ```text
+    edge-alpr read photo.jpg
+    edge-alpr read --jsonl *.jpg | jq -r '.plates[].plate'
+    ```
     """
     from edge_alpr.stills import print_stills
 
@@ -170,8 +176,10 @@ def evaluate(
 
     **Examples**
 
-        edge-alpr eval ../shared/data/dashcam --split dev
-        edge-alpr eval my-photos --json figures.json
+    ```text
+    edge-alpr eval ../shared/data/dashcam --split dev
+    edge-alpr eval my-photos --json figures.json
+    ```
     """
     from edge_alpr.assess import assess
 
@@ -186,8 +194,10 @@ def show_config(
 
     **Examples**
 
-        edge-alpr config > edge-alpr.toml           every key with its default
-        edge-alpr config --config edge-alpr.toml    check a file
+    ```text
+    edge-alpr config > edge-alpr.toml           every key with its default
+    edge-alpr config --config edge-alpr.toml    check a file
+    ```
     """
     from edge_alpr.config import format_config
 
@@ -200,7 +210,9 @@ def doctor(config: ConfigOption = None) -> None:
 
     **Examples**
 
-        edge-alpr doctor
+    ```text
+    edge-alpr doctor
+    ```
     """
     from edge_alpr.doctor import examine, render, worst
 
@@ -220,8 +232,10 @@ def models(
 
     **Examples**
 
-        edge-alpr models
-        edge-alpr models ~/my-models
+    ```text
+    edge-alpr models
+    edge-alpr models ~/my-models
+    ```
     """
     from edge_alpr.screen import show_models
 

@@ -17,7 +17,6 @@ from edge_alpr.geometry import pixel_box
 from edge_alpr.pipeline import clean
 from edge_alpr.types import Box, Candidate, Observation, Point
 
-
 _WORTH_SAYING = 0.1
 
 
