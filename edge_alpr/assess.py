@@ -35,8 +35,11 @@ from edge_alpr.stages.rectify import cut
 from edge_alpr.types import Detection
 
 
-def assess(dataset: Path, split: str | None, config: Config, json_file: Path | None, console: Console) -> None:
-    """Measure, print the figures, and write them as JSON where asked. Raises the typed errors of its parts."""
+def assess(dataset: Path, split: str | None, config: Config, json_file: Path | None, console: Console) -> int:
+    """Measure, print the figures, and write them as JSON where asked; the number of pictures that do not open.
+
+    Raises the typed errors of its parts.
+    """
     images = load_dataset(dataset, split)
     models = open_models(config)
     with Progress(console=Console(stderr=True), transient=True) as bar:
@@ -62,6 +65,7 @@ def assess(dataset: Path, split: str | None, config: Config, json_file: Path | N
             json_file.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
         except OSError as error:
             raise EdgeAlprError(f"{json_file}: cannot be written: {error.strerror}; name another file") from error
+    return len(report.unreadable)
 
 
 class _Stills:

@@ -183,7 +183,8 @@ def evaluate(
     """
     from edge_alpr.assess import assess
 
-    assess(dataset, split, load_config(config), json_file, Console(highlight=False))
+    if assess(dataset, split, load_config(config), json_file, Console(highlight=False)):
+        raise typer.Exit(2)
 
 
 @app.command("config")

@@ -169,3 +169,18 @@ def test_models_and_doctor_are_green_here() -> None:
     assert "plate-reader" in models.stdout
     doctor = edge_alpr("doctor")
     assert doctor.returncode == 0, doctor.stdout
+
+
+def test_eval_says_which_pictures_do_not_open_and_scores_the_others(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "empty.png"), np.full((90, 160), 60, np.uint8))
+    (tmp_path / "broken.jpg").write_text("no picture")
+    plate = {"box": [10, 10, 60, 25], "text": "AB12", "legibility": "ok", "lines": 1}
+    lines = [
+        {"image": name, "width": 160, "height": 90, "split": "dev", "complete": True, "plates": [plate]}
+        for name in ("empty.png", "broken.jpg")
+    ]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = edge_alpr("eval", tmp_path, "--json", tmp_path / "figures.json")
+    assert done.returncode == 2
+    assert "broken.jpg" in done.stdout
+    assert json.loads((tmp_path / "figures.json").read_text())["stills"]["images"] == 2
