@@ -16,7 +16,7 @@ from edge_alpr.camera import open_source, wall_ms
 from edge_alpr.config import Config
 from edge_alpr.infer.package import ModelPackage, load_package, shipped
 from edge_alpr.infer.rungs import open_session
-from edge_alpr.pipeline import Identity, Pipeline, Stages, Told
+from edge_alpr.pipeline import Identity, Pipeline, Stages, Told, Tracking
 from edge_alpr.ports import FrameSource
 from edge_alpr.sinks.dispatch import Dispatcher, Start, Subscriber
 from edge_alpr.sinks.jsonl import JsonLines
@@ -80,14 +80,16 @@ def device_id(config: Config) -> str:
     return config.store.device_id or socket.gethostname() or "edge-alpr"
 
 
-def make_pipeline(config: Config, models: Models, clock_source: str = "unset") -> Pipeline:
-    """A fresh pipeline: its tracker and its memory of told plates are empty."""
+def make_pipeline(
+    config: Config, models: Models, clock_source: str = "unset", track: Tracking | None = None
+) -> Pipeline:
+    """A fresh pipeline: its tracker (a new one where `track` is None) and its memory of told plates are empty."""
     stages = Stages(
         detect=models.detect,
         cut=cut,
         read=models.read,
         motion=CameraMotion(),
-        track=Tracker(config.track),
+        track=track or Tracker(config.track),
         decide=EventMaker(config.event, device_id(config)),
     )
     return Pipeline(stages, Identity(device_id(config), clock_source, models.identities))
