@@ -17,7 +17,6 @@ from edge_alpr.assess.rides import replay
 from edge_alpr.config import Config, load_config
 from edge_alpr.errors import DatasetError, EdgeAlprError
 from edge_alpr.evaluate import (
-    Comparison,
     comparison_json,
     headlines,
     kind_of,
@@ -30,6 +29,7 @@ from edge_alpr.evaluate import (
     rides_json,
     write_labels,
 )
+from edge_alpr.evaluate.document import Earlier
 from edge_alpr.evaluate.sample import SCHEME, write_sample
 
 __all__ = ["Request", "assess", "replay"]
@@ -57,17 +57,18 @@ def assess(request: Request, config: Config, console: Console) -> int:
     Raises the typed errors of its parts.
     """
     _check_drawing(request)
+    other = None if request.compare is None else _other(request.compare)
     with ExitStack() as stack:
         task = _task(request, stack)
         if request.labels_file is not None:
-            write_labels(task.images, request.labels_file)
+            _write_labels(request.dataset, task, request.labels_file)
         measured = measure(task, config)
         render_report(measured.stills, console)
         if measured.rides is not None:
             render_rides(measured.rides, console)
         document = _document(request, measured)
-        if request.compare is not None:
-            document["compare"] = _compare(request.compare, task, measured, document, console)
+        if other is not None:
+            document["compare"] = {"other": str(request.compare), **_compare(other, task, measured, document, console)}
         if request.json_file is not None:
             _write_json(request.json_file, document)
         _draw(request, task, measured)
@@ -82,6 +83,12 @@ def _task(request: Request, stack: ExitStack) -> Task:
     return Task(load_dataset(folder, request.split), load_dataset(folder), kind_of(folder))
 
 
+def _write_labels(dataset: str, task: Task, file: Path) -> None:
+    if dataset.startswith(SCHEME):
+        raise DatasetError(f"{dataset}: its frames are not kept, so labels of them would name nothing; name a folder")
+    write_labels(task.known, file)
+
+
 def _document(request: Request, measured: Measured) -> dict[str, Any]:
     return {
         "dataset": request.dataset,
@@ -92,23 +99,30 @@ def _document(request: Request, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _compare(file: Path, task: Task, this: Measured, document: dict[str, Any], console: Console) -> dict[str, Any]:
-    """Set the other pair's figures beside ours, print both, and give them as JSON values."""
-    if file.suffix == ".json":
-        earlier = load_report(file)
-        side, other_document = Side(earlier.outcomes, None), earlier.document
-        identities = earlier.models
-    elif file.suffix == ".toml":
-        other = measure(task, load_config(file))
-        side, identities = Side(other.stills.outcomes, other.models), other.models.identities
-        other_document = _document(Request(""), other)
-    else:
+def _other(file: Path) -> Config | Earlier:
+    """What to compare with, read before the work begins."""
+    if file.suffix not in (".toml", ".json"):
         raise DatasetError(f"{file}: to compare with, give a configuration (.toml) or an earlier report (.json)")
-    comparison: Comparison = compare_with(side, Side(this.stills.outcomes, this.models), task)
+    return load_config(file) if file.suffix == ".toml" else load_report(file)
+
+
+def _compare(
+    other: Config | Earlier, task: Task, this: Measured, document: dict[str, Any], console: Console
+) -> dict[str, Any]:
+    """Set the other pair's figures beside ours, print both, and give them as JSON values."""
+    if isinstance(other, Earlier):
+        other_document, identities = other.document, other.models
+        side = Side(other.outcomes, identities.get("reader", ""), None)
+    else:
+        measured = measure(task, other)
+        other_document, identities = _document(Request(""), measured), measured.models.identities
+        side = Side(measured.stills.outcomes, identities["reader"], measured.models)
+    here = Side(this.stills.outcomes, this.models.identities["reader"], this.models)
+    comparison = compare_with(side, here, task)
     beside = headlines(other_document, document)
     render_comparison(comparison, [headline.shown() for headline in beside], console)
     figures = {h.path: {"other": h.other, "this": h.this, "difference": h.this - h.other} for h in beside}
-    return {"other": str(file), "models": identities, "headlines": figures, **comparison_json(comparison)}
+    return {"models": identities, "headlines": figures, **comparison_json(comparison)}
 
 
 def _check_drawing(request: Request) -> None:

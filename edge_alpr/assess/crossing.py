@@ -10,6 +10,7 @@ from edge_alpr.assess.measure import Task
 from edge_alpr.camera.pictures import load_luma
 from edge_alpr.errors import DatasetError
 from edge_alpr.evaluate import Comparison, Crossed, Outcome, compare, pairs
+from edge_alpr.evaluate.compare import Pair
 from edge_alpr.geometry import as_quad
 from edge_alpr.stages.rectify import cut
 from edge_alpr.types import Detection
@@ -17,9 +18,13 @@ from edge_alpr.types import Detection
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one pair of models made of the plates; `models` is None where they are not at hand (an earlier report)."""
+    """What one pair of models made of the plates; `models` is None where they are not at hand (an earlier report).
+
+    `reader` says which reader it was, empty where that is not known.
+    """
 
     outcomes: tuple[Outcome, ...]
+    reader: str
     models: Models | None
 
 
@@ -33,14 +38,19 @@ def compare_with(other: Side, this: Side, task: Task) -> Comparison:
         raise DatasetError("the two runs have no plate in common; compare runs over the same data set and split")
     paths = {image.name: image.path for image in task.images}
     changed = [pair for pair in both if pair.changed and pair.this.found and pair.other.found]
-    crossed = {
-        pair.key: Crossed(
-            this_reader=_read_again(this.models, pair.other, paths),
-            other_reader=_read_again(other.models, pair.this, paths),
-        )
-        for pair in changed
-    }
-    return compare(other.outcomes, this.outcomes, crossed)
+    return compare(other.outcomes, this.outcomes, {pair.key: _cross(pair, other, this, paths) for pair in changed})
+
+
+def _cross(pair: Pair, other: Side, this: Side, paths: dict[str, Path]) -> Crossed:
+    """Exchange one network at a time; where both sides have the same one, that is known without reading."""
+    if pair.other.quad and pair.other.quad == pair.this.quad:
+        return Crossed(this_reader=pair.this.read, other_reader=pair.other.read)
+    if other.reader and other.reader == this.reader:
+        return Crossed(this_reader=pair.other.read, other_reader=pair.this.read)
+    return Crossed(
+        this_reader=_read_again(this.models, pair.other, paths),
+        other_reader=_read_again(other.models, pair.this, paths),
+    )
 
 
 def _read_again(models: Models | None, outcome: Outcome, paths: dict[str, Path]) -> str | None:

@@ -52,7 +52,7 @@ def draw_reliability(panels: Mapping[str, Calibration], file: Path) -> None:
     if not shown:
         figure.text(0.5, 0.5, "nothing was stated", ha="center", color=GREY)
     grid = figure.add_gridspec(
-        2, columns, height_ratios=(1.15, 1), left=70 / (430 * columns), right=0.985, top=0.9, bottom=0.14,
+        2, columns, height_ratios=(1.15, 1), left=70 / (430 * columns), right=0.985, top=0.9, bottom=0.16,
         wspace=0.28, hspace=0.3,
     )  # fmt: skip
     for column, (title, calibration) in enumerate(shown.items()):
@@ -93,7 +93,7 @@ def _bars(axes: Axes, bins: Sequence[Bin]) -> None:
 
 def _range(one: Bin) -> str:
     """Lowest and highest score of a bin, rounded down, so that 0.99998 is not shown as 1."""
-    low, high = (f"{math.floor(value * 1000) / 1000:.3f}" for value in (one.low, one.high))
+    low, high = (f"{math.floor(value * 10000) / 10000:.4f}" for value in (one.low, one.high))
     return low if low == high else f"{low} to {high}"
 
 

@@ -114,17 +114,21 @@ def _seconds(value: float | None) -> str:
 
 def render_comparison(comparison: Comparison, headlines: Sequence[tuple[str, str, str, str]], console: Console) -> None:
     """Print two model pairs side by side, and the plates that changed. `headlines`: title, other, this, difference."""
-    table = _table("Other pair, this pair, difference", ("",), ("plates", "other", "this", "difference"))
+    table = _table("Other pair, this pair, and the difference, in %", ("plates",), ("number",))
+    for title in ("recall", "whole\nplate", "char\nerrors"):
+        for heading in (f"{title}\nother", "this", "diff"):
+            table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
     for group, other, this in comparison.groups:
         if this.plates:
-            for title, name in (("recall", "recall"), ("whole plate", "accuracy"), ("character errors", "cer")):
-                a, b = getattr(other, name), getattr(this, name)
-                if a is not None and b is not None:
-                    number = str(this.plates)
-                    table.add_row(f"{group.title}: {title} %", number, _shown(a), _shown(b), f"{100 * (b - a):+.1f}")
-    for title, *values in headlines:
-        table.add_row(title, "", *values)
+            sides = ((getattr(other, name), getattr(this, name)) for name in ("recall", "accuracy", "cer"))
+            cells = [cell for a, b in sides for cell in (_shown(a), _shown(b), _difference(a, b))]
+            table.add_row(group.title, str(this.plates), *cells)
     console.print(table)
+    whole = _table("", ("whole set",), ("other", "this", "diff"), ())
+    for row in headlines:
+        whole.add_row(*row)
+    if headlines:
+        console.print(whole)
     if comparison.only_this or comparison.only_other:
         left = f"{comparison.only_other} plates only the other run has, {comparison.only_this} only this one"
         _say(console, f"left out: {left}")
@@ -194,6 +198,11 @@ def _render_failures(report: Report, console: Console) -> None:
 def _shown(share: float | None) -> str:
     """A share in per cent."""
     return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _difference(before: float | None, after: float | None) -> str:
+    """In points of a hundred, with its sign."""
+    return "-" if before is None or after is None else f"{100 * (after - before):+.1f}"
 
 
 def _ratio(value: float | None) -> str:

@@ -215,7 +215,7 @@ def _outcome(image: LabelledImage, plate: LabelledPlate, found: Sequence[PlateFo
         score=hit.read.score,
         candidates=tuple(candidate.plate for candidate in hit.read.candidates),
         char_scores=hit.read.char_scores,
-        quad=tuple((round(float(x), 2), round(float(y), 2)) for x, y in hit.quad),
+        quad=tuple((round(float(x), 3), round(float(y), 3)) for x, y in hit.quad),
     )
 
 

@@ -17,7 +17,7 @@ from edge_alpr.evaluate.labels import BoxPx, LabelledImage, LabelledPlate, Plate
 _LINE = " line"
 """Attribute that keeps the line of an element: no attribute of a file can have a space in its name."""
 _TEXT_TAGS = ("text", "plate", "plate_text", "plate_number", "number", "license_plate", "ocr", "transcription")
-_TEXT_AS_NAME = re.compile(r"(?=[A-Z -]*\d)(?=[\d -]*[A-Z])[A-Z0-9 -]{5,12}")
+_TEXT_AS_NAME = re.compile(r"(?=.*\d)(?=.*[A-Z])[A-Z0-9 -]{5,15}")
 """Sets of plates alone often have a plate's text where the class belongs."""
 
 
