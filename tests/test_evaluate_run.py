@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from edge_alpr.assess import Request, assess
-from edge_alpr.config import Config, ModelsConfig, tomllib
+from edge_alpr.config import Config, DetectConfig, ModelsConfig, tomllib
 from edge_alpr.errors import DatasetError, EdgeAlprError
 from edge_alpr.evaluate import Outcome, Statement, calibrate, load_dataset, write_labels
 from edge_alpr.evaluate.labels import FILE
@@ -227,6 +228,26 @@ def test_without_matplotlib_the_extra_is_named_before_any_work(drive, tmp_path):
     assert done.returncode == 2
     assert "pip install 'edge-alpr[plots]'" in done.stderr
     assert not done.stdout
+
+
+def documented() -> list[str]:
+    """The paths that docs/evaluation.md tells of, and what it lists beside them."""
+    text = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    table = text.partition("## The JSON")[2]
+    return re.findall(r"^\| `([a-z_0-9.\[\]]+)` \|", table, re.MULTILINE)
+
+
+def test_the_document_says_what_is_there(drive, measured, tmp_path):
+    out = measured[2]
+    short = Config(detect=DetectConfig(threshold=0.9))
+    run(Request(str(drive), compare=out / "x.json", json_file=tmp_path / "x.json"), short)
+    whole = json.loads((tmp_path / "x.json").read_text())
+    assert len(documented()) > 20
+    for path in documented():
+        value = whole
+        for name in path.split("."):
+            value = value[name.removesuffix("[]")]
+            value = value[0] if name.endswith("[]") else value
 
 
 # --- pictures
