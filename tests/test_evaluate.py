@@ -98,7 +98,7 @@ def test_a_bad_line_is_named(tmp_path, line, word):
 def test_a_set_without_pictures_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match=r"no labels\.jsonl"):
         load_dataset(tmp_path)
-    with pytest.raises(DatasetError, match=r"'test'.*have: dev"):
+    with pytest.raises(DatasetError, match=r"'test'.* have: dev"):
         load_dataset(write_set(tmp_path, GOOD), "test")
     with pytest.raises(DatasetError, match="no picture at all"):
         load_dataset(write_set(tmp_path))

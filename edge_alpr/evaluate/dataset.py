@@ -47,7 +47,7 @@ def load_dataset(folder: Path, split: str | None = None) -> list[LabelledImage]:
     chosen = [image for image in images if split in (None, image.split)]
     if not chosen:
         splits = ", ".join(sorted({image.split or "(none)" for image in images})) or "no picture at all"
-        raise DatasetError(f"{folder}: no picture of split '{split}'; its {kind.name} labels have: {splits}")
+        raise DatasetError(f"{folder}: no picture of split '{split}'; its labels ({kind.name}) have: {splits}")
     return chosen
 
 

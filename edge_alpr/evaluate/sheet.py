@@ -141,9 +141,9 @@ def _pictures(card: Canvas, outcome: Outcome, path: Path) -> None:
 def _scene(picture: Canvas, marked: Floats, found: Floats | None) -> Canvas:
     """The plate with its surroundings, `_SCENE` in size; grey where the picture ends."""
     width = max(_AROUND * float(np.ptp(marked[:, 0])), 2.5 * float(np.ptp(marked[:, 1])) * _SCENE[0] / _SCENE[1], 48.0)
-    scale = _SCENE[0] / width
-    shift = np.array(_SCENE, np.float32) / 2 - scale * marked.mean(axis=0)
     rows, columns = picture.shape[:2]
+    scale = _SCENE[0] / min(width, 1.1 * max(columns, rows * _SCENE[0] / _SCENE[1]))
+    shift = np.array(_SCENE, np.float32) / 2 - scale * marked.mean(axis=0)
     size = (max(1, min(columns, round(columns * scale))), max(1, min(rows, round(rows * scale))))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # so that no detail aliases
     left = np.array([[scale * columns / size[0], 0, shift[0]], [0, scale * rows / size[1], shift[1]]], np.float32)
