@@ -77,6 +77,12 @@ def test_distinct_scores_are_binned_evenly():
     assert counts == [100] * BINS
 
 
+def test_equal_scores_are_one_bin_whatever_their_number():
+    same = [Statement(0.5, i < 30) for i in range(60)]
+    more = [Statement(0.9, True) for _ in range(20)]
+    assert [(one.count, one.right) for one in calibrate(same + more).bins] == [(60, 0.5), (20, 1.0)]
+
+
 def test_a_known_error():
     sure = [Statement(0.9, i < 7) for i in range(10)]
     unsure = [Statement(0.2, i < 3) for i in range(10)]
