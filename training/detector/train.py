@@ -196,6 +196,7 @@ def _score_all(trainer: Trainer, dev: dict[str, list[Picture]]) -> dict[str, flo
 def train(recipe: Recipe, out: Path, resume: bool = True) -> None:
     """Train to the end of the schedule; checkpoint, curves and recipe lie in `out`."""
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)  # before the loader forks: a pool of threads does not survive it
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
     trainer = Trainer(recipe, out)
