@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,6 @@ Quad = NDArray[np.float32]
 
 SETS = {"dashcam": 0.4, "openimages": 0.3, "campus": 0.12, "ccpd_crops": 0.18}
 """Share of each real set in the real part of a batch."""
-
-
 WIDTHS_PX = (28.0, 300.0)
 """Narrowest and widest plate rendered, in pixels of its frame."""
 FLAT = 9.0
@@ -45,8 +43,13 @@ class RealPlate:
 
 
 def rendered_sample(rng: np.random.Generator) -> tuple[Grey, str]:
-    """One crop (32, 128) as the rectifier would cut it, and its text."""
+    """One crop (32, 128) as the rectifier would cut it, light normalised, and its text."""
     plate = render_plate(rng)
+    return normalise_light(photographed(plate, rng)), plate.text
+
+
+def photographed(plate: RenderedPlate, rng: np.random.Generator) -> Grey:
+    """A rendered plate as a camera sees it and the rectifier cuts it, (32, 128), its light as it is."""
     width = float(np.exp(rng.uniform(*np.log(WIDTHS_PX))))
     scene, quad = _photograph(plate, width, rng)
     quad = jitter_quad(quad, rng, shake(rng))
@@ -54,7 +57,7 @@ def rendered_sample(rng: np.random.Generator) -> tuple[Grey, str]:
         crop = rectify(damage(scene, width, rng), quad)
         if crop[8:24, 16:112].std() > FLAT:  # blown out or blacked out altogether: there is nothing to learn
             break
-    return normalise_light(crop), plate.text
+    return crop
 
 
 def shake(rng: np.random.Generator) -> float:
@@ -128,18 +131,27 @@ def jitter_quad(quad: Quad, rng: np.random.Generator, amount: float) -> Quad:
     return np.asarray(moved, np.float32)
 
 
-def load_real(data: Path, split: str = "train", find: Find | None = None) -> dict[str, list[RealPlate]]:
-    """Readable plates of every set that is there, with a margin of their surroundings."""
-    return {name: _load_set(data / name, split, find) for name in SETS if (data / name / "labels.jsonl").exists()}
+def read_luma(path: Path) -> Grey:
+    """A picture's luma."""
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
-def _load_set(folder: Path, split: str, find: Find | None) -> list[RealPlate]:
+def load_real(
+    data: Path, split: str = "train", find: Find | None = None, read: Callable[[Path], Grey] = read_luma
+) -> dict[str, list[RealPlate]]:
+    """Readable plates of every set that is there, with a margin of their surroundings, as `read` shows them."""
+    return {
+        name: _load_set(data / name, split, find, read) for name in SETS if (data / name / "labels.jsonl").exists()
+    }
+
+
+def _load_set(folder: Path, split: str, find: Find | None, read: Callable[[Path], Grey]) -> list[RealPlate]:
     plates = []
     for line in (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
         if record["split"] != split:
             continue
-        luma = cv2.imread(str(folder / record["image"]), cv2.IMREAD_GRAYSCALE)
+        luma = read(folder / record["image"])
         found = find(luma) if find and any("box" in plate for plate in record["plates"]) else ()
         for plate in record["plates"]:
             text = plate.get("latin", plate["text"])
@@ -167,7 +179,12 @@ def _with_margin(
 
 
 def real_sample(plate: RealPlate, rng: np.random.Generator) -> tuple[Grey, str]:
-    """A real crop under other light, scale, blur and codec, cut by a shaken quad."""
+    """A real crop under other light, scale, blur and codec, cut by a shaken quad, light normalised; and its text."""
+    return normalise_light(seen_again(plate, rng)), plate.text
+
+
+def seen_again(plate: RealPlate, rng: np.random.Generator) -> Grey:
+    """A real crop (32, 128) under other light, scale, blur and codec, cut by a shaken quad."""
     luma, found = plate.luma, len(plate.quads) > 1 and rng.random() < 0.6
     quad = plate.quads[1 if found else 0]
     width = float(quad[1, 0] - quad[0, 0])
@@ -180,7 +197,7 @@ def real_sample(plate: RealPlate, rng: np.random.Generator) -> tuple[Grey, str]:
     if not found and rng.random() < 0.4:  # corners that follow a slanted plate worse or better than the box does
         slant = rng.normal(0, 0.08) * (quad[2, 1] - quad[0, 1])
         quad = quad + np.array([[0, -slant], [0, slant], [0, slant], [0, -slant]], np.float32)
-    return normalise_light(rectify(luma, quad)), plate.text
+    return rectify(luma, quad)
 
 
 def _relight(luma: Grey, width: float, rng: np.random.Generator) -> Grey:
@@ -194,18 +211,23 @@ def _relight(luma: Grey, width: float, rng: np.random.Generator) -> Grey:
     return codec(np.clip(noise(soft, rng), 0, 255).astype(np.uint8), width, rng)
 
 
+def draw_real(real: dict[str, list[RealPlate]], rng: np.random.Generator) -> RealPlate:
+    """One real plate, the sets by their share."""
+    names = [name for name in SETS if real.get(name)]
+    weights = np.array([SETS[name] for name in names])
+    plates = real[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
+    return plates[int(rng.integers(len(plates)))]
+
+
 def batch(
     size: int, real_share: float, real: dict[str, list[RealPlate]], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """(N, 1, 32, 128) crops and their texts, mixed of rendered and real ones."""
-    names = [name for name in SETS if real.get(name)]
-    weights = np.array([SETS[name] for name in names])
     crops = np.empty((size, 1, 32, 128), np.uint8)
     texts = []
     for row in range(size):
-        if names and rng.random() < real_share:
-            plates = real[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
-            crops[row, 0], text = real_sample(plates[int(rng.integers(len(plates)))], rng)
+        if any(real.values()) and rng.random() < real_share:
+            crops[row, 0], text = real_sample(draw_real(real, rng), rng)
         else:
             crops[row, 0], text = rendered_sample(rng)
         texts.append(text)
