@@ -21,6 +21,7 @@ LAYERS = (
     "bench evaluate ops ota",
     "app doctor",
     "screen stills assess",
+    "shelf",
     "cli",
 )
 
