@@ -45,7 +45,8 @@ def rectangle_finder(name: FormatName) -> ModelProto:
     ]
     constants = {
         "bright": np.float32(_BRIGHT), "spread": _SPREAD, "to_middles": _TO_MIDDLES, "chances": _CHANCES,
-        "one_one": np.array([1, 1]), "first": np.array([0]), "zeros": np.zeros((4, 1), np.float32), "past": np.float32(1),
+        "one_one": np.array([1, 1]), "first": np.array([0]), "zeros": np.zeros((4, 1), np.float32),
+        "past": np.float32(1),
         "which": np.array([[1], [1], [1], [0]], np.float32), "sure": (_CHANCES > 0.5).astype(np.float32),
     }  # fmt: skip
     inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, "height", "width"])]

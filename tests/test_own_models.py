@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from helpers_infer import card, column_crop, column_reader, package, put
@@ -126,14 +127,10 @@ def test_a_detector_of_boxes_unlike_its_card_is_refused(tmp_path: Path, changes:
 )
 def test_an_input_unlike_its_card_is_refused(tmp_path: Path, changes: dict, reason: str) -> None:
     fields = {"name": "images", "shape": (1, 3, 384, 640), "dtype": "float32", "layout": "rgb"} | changes
-    card_ = finder_card("yolov8")
-    given = package(tmp_path, rectangle_finder("yolov8"), type(card_)(**{**_fields(card_), "input": InputCard(**fields)}))
+    card_ = msgspec.structs.replace(finder_card("yolov8"), input=InputCard(**fields))
+    given = package(tmp_path, rectangle_finder("yolov8"), card_)
     with pytest.raises(ModelError, match=re.escape(reason)):
         open_session(given, 1)
-
-
-def _fields(card_: object) -> dict:
-    return {name: getattr(card_, name) for name in card_.__struct_fields__}
 
 
 # --- readers
