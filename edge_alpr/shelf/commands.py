@@ -19,8 +19,9 @@ class ListUnlessTold(TyperGroup):
     """A group whose command is `list` where none is named."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `list` before what is no command of the group and no call for help."""
-        if not args or args[0] not in {*self.commands, *HELP_OPTIONS}:
+        """Put `list` before what is no command of the group and no call for help; a shell completes commands."""
+        told = {*self.commands, *HELP_OPTIONS}
+        if (args and args[0] not in told) or not (args or ctx.resilient_parsing):
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
