@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -80,6 +81,10 @@ def crop_corners(shape: CropShape = CROP) -> Floats:
     return box_quad(mx, my, shape.width - mx, shape.height - my)
 
 
+_corners = lru_cache(maxsize=8)(crop_corners)
+"""The same, kept: nobody may write to it."""
+
+
 def rectify(luma: Luma, quad: Floats, shape: CropShape = CROP) -> Luma:
     """Warp the plate inside `quad` upright: (shape.height, shape.width) uint8, a new array.
 
@@ -90,7 +95,7 @@ def rectify(luma: Luma, quad: Floats, shape: CropShape = CROP) -> Luma:
     shrink = int(min(width / shape.width, height / shape.height))
     if shrink >= 2 or max(luma.shape) > _MOST_SIDE:
         luma, quad = _shrunk_region(luma, quad, max(shrink, 1))
-    matrix = cv2.getPerspectiveTransform(quad, crop_corners(shape))
+    matrix = cv2.getPerspectiveTransform(quad, _corners(shape))
     return np.asarray(
         cv2.warpPerspective(
             luma, matrix, (shape.width, shape.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

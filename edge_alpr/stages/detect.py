@@ -115,7 +115,7 @@ class Detector:
             self._letterbox = fit
         (x, y), (width, height) = fit.origin, fit.size
         target = plane[y : y + height, x : x + width]
-        shrinks = float(fit.scale.min()) < AREA_BELOW
+        shrinks = min(width / frame[0], height / frame[1]) < AREA_BELOW
         cv2.resize(luma, fit.size, dst=target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return fit
 
