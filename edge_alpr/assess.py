@@ -31,7 +31,6 @@ from edge_alpr.evaluate import (
 )
 from edge_alpr.geometry import box_quad
 from edge_alpr.pipeline import Told
-from edge_alpr.stages.rectify import cut
 from edge_alpr.types import Detection
 
 
@@ -83,7 +82,7 @@ class _Stills:
         luma = load_luma(path)
         height, width = luma.shape
         whole = Detection(box_quad(0, 0, width - 1, height - 1), 1.0)
-        return [PlateFound(whole.quad, 1.0, self._models.read([cut(luma, whole)])[0])]
+        return [PlateFound(whole.quad, 1.0, self._models.read([self._models.cut(luma, whole)])[0])]
 
 
 def replay(
