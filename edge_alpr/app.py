@@ -7,14 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from edge_alpr.camera import open_source, wall_ms
-from edge_alpr.config import Config
-from edge_alpr.infer.package import ModelPackage, load_package, shipped
+from edge_alpr.config import Config, Tier
+from edge_alpr.infer import adapt
+from edge_alpr.infer.adapt import Cut
+from edge_alpr.infer.package import configured
 from edge_alpr.infer.rungs import open_session
 from edge_alpr.pipeline import Identity, Pipeline, Stages, Told, Tracking
 from edge_alpr.ports import FrameSource
@@ -34,18 +36,24 @@ from edge_alpr.types import Crop, Detection, Luma, Observation, Read, SourceInfo
 
 @dataclass(frozen=True)
 class Models:
-    """Both networks, ready to run."""
+    """Both networks, ready to run, and the cut that the reader wants."""
 
     detect: Detector
     read: Reader
     identities: dict[str, str]
+    cut: Cut = cut
+
+    def using(self, detector: OpenDetector) -> Models:
+        """The same reader with another detector; both stay open, so this may happen between two frames."""
+        identities = {**self.identities, "detector": detector.identity}
+        return replace(self, detect=detector.detect, identities=identities)
 
     def observe(self, luma: Luma) -> tuple[list[Observation], dict[str, float]]:
         """Read one picture by itself: its plates and the milliseconds of each stage."""
         start = time.perf_counter()
         detections: list[Detection] = self.detect(luma)
         found = time.perf_counter()
-        crops: list[Crop] = [cut(luma, d) for d in detections]
+        crops: list[Crop] = [self.cut(luma, d) for d in detections]
         reads: list[Read] = self.read(crops)
         done = time.perf_counter()
         observations = [Observation(*parts) for parts in zip(detections, crops, reads, strict=True)]
@@ -56,23 +64,32 @@ class Models:
         }
 
 
-def open_models(config: Config) -> Models:
-    """Load both packages and open their sessions. Raises `ModelError`."""
-    detector = _package(config.models.detector, "detector")
-    reader = _package(config.models.reader, "reader")
-    threads = config.models.threads
-    detect, read = open_session(detector, threads), open_session(reader, threads)
-    rows, columns = detector.card.input.shape[2:]
-    pad = detector.card.detector.pad if detector.card.detector else 114
+@dataclass(frozen=True)
+class OpenDetector:
+    """A detector by itself, as `Models.using` takes it."""
+
+    detect: Detector
+    identity: str
+
+
+def open_detector(config: Config, tier: Tier | None = None) -> OpenDetector:
+    """Open the configured detector, or the shipped one of a tier where none is named. Raises `ModelError`."""
+    package = configured(config.models, "detector", tier)
+    session = open_session(package, config.models.threads)
+    return OpenDetector(Detector(session, config.detect, adapt.detector_spec(package.card)), session.identity)
+
+
+def open_models(config: Config, tier: Tier | None = None) -> Models:
+    """Load both packages and open their sessions; `tier` as in `open_detector`. Raises `ModelError`."""
+    detector = open_detector(config, tier)
+    package = configured(config.models, "reader")
+    session = open_session(package, config.models.threads)
     return Models(
-        Detector(detect, config.detect, (rows, columns), pad),
-        Reader(read),
-        {"detector": detect.identity, "reader": read.identity},
+        detector.detect,
+        Reader(session, adapt.reader_spec(package.card)),
+        {"detector": detector.identity, "reader": session.identity},
+        adapt.cutter(package.card),
     )
-
-
-def _package(path: str, kind: str) -> ModelPackage:
-    return load_package(Path(path) if path else shipped("detector" if kind == "detector" else "reader"))
 
 
 def device_id(config: Config) -> str:
@@ -86,7 +103,7 @@ def make_pipeline(
     """A fresh pipeline: its tracker (a new one where `track` is None) and its memory of told plates are empty."""
     stages = Stages(
         detect=models.detect,
-        cut=cut,
+        cut=models.cut,
         read=models.read,
         motion=CameraMotion(),
         track=track or Tracker(config.track),

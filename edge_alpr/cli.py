@@ -18,6 +18,7 @@ from rich.logging import RichHandler
 from edge_alpr import __version__
 from edge_alpr.config import Config, load_config
 from edge_alpr.errors import EdgeAlprError, OutputClosedError
+from edge_alpr.shelf.commands import models
 
 EXAMPLES = """
 **Examples**
@@ -39,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(models, name="models")
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file (TOML); see `edge-alpr config`.", metavar="FILE"),
@@ -242,27 +244,6 @@ def doctor(config: ConfigOption = None) -> None:
     findings = examine(load_config(config))
     render(findings, Console(highlight=False))
     if worst(findings) == "missing":
-        raise typer.Exit(2)
-
-
-@app.command()
-def models(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Folder of model packages; the shipped ones if left out.", metavar="FOLDER")
-    ] = None,
-) -> None:
-    """List model packages and check that each model fits its card. Exit code 2 if one does not.
-
-    **Examples**
-
-    ```text
-    edge-alpr models
-    edge-alpr models ~/my-models
-    ```
-    """
-    from edge_alpr.screen import show_models
-
-    if not show_models(folder, Console(highlight=False)):
         raise typer.Exit(2)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import tomli_w
@@ -21,6 +21,8 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
+Tier: TypeAlias = Literal["large", "small"]
+"""The shipped detectors: the large one finds more, the small one is faster."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -44,6 +46,8 @@ class ModelsConfig(Section, frozen=True):
     """Which model packages run. Empty means the shipped one."""
 
     detector: str = ""
+    tier: Tier = "large"
+    """Which of the shipped detectors runs where `detector` is empty."""
     reader: str = ""
     threads: Natural = 0
     """Threads for a network, 0: as many as cores, at most 4."""

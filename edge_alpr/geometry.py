@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +16,20 @@ CROP_MARGIN_X, CROP_MARGIN_Y = 0.06, 0.14
 """Share of the crop left free on each side, so that a corner a few pixels off cuts no character."""
 _MOST_SIDE = 32000
 """Pixels a side that OpenCV warps (it counts them in 16 bits)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CropShape:
+    """Size of the upright crop in pixels, and the share of it left free on each side of the plate."""
+
+    width: int = CROP_WIDTH
+    height: int = CROP_HEIGHT
+    margin_x: float = CROP_MARGIN_X
+    margin_y: float = CROP_MARGIN_Y
+
+
+CROP = CropShape()
+"""The crop of the shipped reader."""
 
 
 def as_quad(points: ArrayLike) -> Floats:
@@ -58,26 +75,30 @@ def box_iou(a: Floats, b: Floats) -> float:
     return inter / total if total > 0 else 0.0
 
 
-def crop_corners() -> Floats:
-    """Where the four corners of a plate come to lie in the (CROP_HEIGHT, CROP_WIDTH) crop."""
-    mx, my = CROP_MARGIN_X * CROP_WIDTH, CROP_MARGIN_Y * CROP_HEIGHT
-    return box_quad(mx, my, CROP_WIDTH - mx, CROP_HEIGHT - my)
+def crop_corners(shape: CropShape = CROP) -> Floats:
+    """Where the four corners of a plate come to lie in the crop."""
+    mx, my = shape.margin_x * shape.width, shape.margin_y * shape.height
+    return box_quad(mx, my, shape.width - mx, shape.height - my)
 
 
-def rectify(luma: Luma, quad: Floats) -> Luma:
-    """Warp the plate inside `quad` upright: (CROP_HEIGHT, CROP_WIDTH) uint8, a new array.
+_corners = lru_cache(maxsize=8)(crop_corners)
+"""The same, kept: nobody may write to it."""
+
+
+def rectify(luma: Luma, quad: Floats, shape: CropShape = CROP) -> Luma:
+    """Warp the plate inside `quad` upright: (shape.height, shape.width) uint8, a new array.
 
     Where the crop is much smaller than the plate, the region is shrunk first so that no detail aliases.
     """
     quad = as_quad(quad)
     width, height = quad_size(quad)
-    shrink = int(min(width / CROP_WIDTH, height / CROP_HEIGHT))
+    shrink = int(min(width / shape.width, height / shape.height))
     if shrink >= 2 or max(luma.shape) > _MOST_SIDE:
         luma, quad = _shrunk_region(luma, quad, max(shrink, 1))
-    matrix = cv2.getPerspectiveTransform(quad, crop_corners())
+    matrix = cv2.getPerspectiveTransform(quad, _corners(shape))
     return np.asarray(
         cv2.warpPerspective(
-            luma, matrix, (CROP_WIDTH, CROP_HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            luma, matrix, (shape.width, shape.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         ),
         np.uint8,
     )

@@ -83,7 +83,8 @@ class Detection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crop:
-    """An upright, light-normalised plate: `image` is (32, 128) uint8 and owns its pixels.
+    """An upright, light-normalised plate: `image` is (32, 128) uint8 and owns its pixels; size and light are others
+    where the reader's card says so.
 
     `width_px` and `height_px` are the plate's size in the frame; `sharpness` is the variance of the
     Laplacian of the crop divided by the variance of its light (0 is flat or fully blurred); `clipped`

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edge_alpr.infer.card import Card, DetectorCard, InputCard, OutputCard, TrainingCard
 from edge_alpr.infer.package import write_card
 from export.graph import one_core, to_onnx
-from training.detector.model import HEIGHT, PADDING, TOP_K, WIDTH, Detector, PlateNet
+from training.detector.model import HEIGHT, PADDING, TIERS, TOP_K, WIDTH, Detector, PlateNet
 from training.detector.pictures import load_set
 from training.detector.score import THRESHOLD, Tally, letterbox, score
 
@@ -139,7 +139,7 @@ def main(
 ) -> None:
     """Export the plate detector with its card."""
     state = load_checkpoint(checkpoint)
-    net = PlateNet()
+    net = PlateNet(TIERS[state["recipe"].get("tier", "large")])
     net.load_state_dict(state["mean"])
     detector = Detector(net)
     partial = out.with_name("." + out.name)

@@ -33,7 +33,7 @@ def load_reader(path: Path) -> tuple[Reader, dict[str, Any]]:
     """The averaged weights, and what made them."""
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     recipe = state["recipe"]
-    model = Reader(tuple(recipe["widths"]), recipe["mixers"])
+    model = Reader(tuple(recipe["widths"]), recipe["mixers"], tuple(recipe.get("deeper", ())))
     model.load_state_dict({key: value.float() for key, value in state["average"].items()})
     return model.eval(), {key: state[key] for key in ("recipe", "step", "hours")}
 

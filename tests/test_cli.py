@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
+import edge_alpr as edge_alpr_package
+
 VERBS = ("run", "read", "eval", "config", "doctor", "models")
 
 
@@ -48,9 +50,22 @@ def test_version_and_wrong_usage() -> None:
     assert edge_alpr("run", "--limit", "soon").returncode == 2
 
 
-def test_the_shell_can_complete_verbs() -> None:
-    done = edge_alpr(_EDGE_ALPR_COMPLETE="complete_bash", COMP_WORDS="edge-alpr do", COMP_CWORD="1")
-    assert "doctor" in done.stdout
+@pytest.mark.parametrize(
+    ("words", "at", "offered"),
+    [
+        ("edge-alpr do", 1, {"doctor"}),
+        ("edge-alpr models ver", 2, {"verify"}),
+        ("edge-alpr models ", 2, {"compare", "list", "use", "verify"}),
+    ],
+)
+def test_the_shell_can_complete_verbs(words: str, at: int, offered: set[str]) -> None:
+    as_installed = "import sys; sys.argv = ['edge-alpr']; from edge_alpr.cli import main; main()"
+    asked = {"_EDGE_ALPR_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+    done = subprocess.run(
+        [sys.executable, "-c", as_installed],
+        check=False, env={**os.environ, **asked}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert set(done.stdout.split()) == offered
 
 
 def _garbage(folder: Path) -> tuple[str, ...]:
@@ -97,6 +112,11 @@ def _no_labels(folder: Path) -> tuple[str, ...]:
     return "eval", str(folder)
 
 
+def _no_pictures(folder: Path) -> tuple[str, ...]:
+    shipped = str(Path(edge_alpr_package.__file__).parent / "models" / "plate-reader.onnx")
+    return "models", "compare", shipped, shipped, "--images", str(folder / "none")
+
+
 def _no_models(folder: Path) -> tuple[str, ...]:
     return "models", str(folder / "none")
 
@@ -114,6 +134,7 @@ def _no_models(folder: Path) -> tuple[str, ...]:
         (_tampered_model, ("d.toml",)),
         (_no_labels, ("labels.jsonl",)),
         (_no_models, ("no such folder",)),
+        (_no_pictures, ("none",)),
     ],
 )
 def test_bad_input_gives_one_clear_line_and_exit_2(

@@ -274,6 +274,8 @@ def test_shipped_models_that_misread_the_drawn_plate_do_not_work(monkeypatch):
 
 def test_the_drawn_plate_is_read_by_the_shipped_reader():
     shipped_or_skip("reader")
-    crop = networks.cut(networks.golden_frame(), networks.Detection(networks.box_quad(*networks.GOLDEN_BOX), 1.0))
-    (read,) = networks._reader(Config())([crop])
+    package = networks.configured(Config().models, "reader")
+    plate = networks.Detection(networks.box_quad(*networks.GOLDEN_BOX), 1.0)
+    crop = networks.adapt.cutter(package.card)(networks.golden_frame(), plate)
+    (read,) = networks._reader(Config(), package)([crop])
     assert read.plate == networks.GOLDEN_TEXT

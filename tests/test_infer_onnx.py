@@ -16,6 +16,7 @@ from edge_alpr.errors import ModelError
 from edge_alpr.evidence import ALPHABET
 from edge_alpr.infer import onnx
 from edge_alpr.infer.card import Card, DetectorCard, InputCard, OutputCard
+from edge_alpr.infer.contract import probe_feeds
 from edge_alpr.infer.package import ModelPackage
 from edge_alpr.infer.rungs import open_session
 
@@ -92,18 +93,36 @@ def test_a_graph_with_another_input_is_refused(tmp_path: Path) -> None:
     assert "float" in refused(package(tmp_path, model, DETECTOR))
 
 
-def test_a_graph_with_another_output_is_refused(tmp_path: Path) -> None:
+def test_outputs_that_the_card_does_not_name_are_left_alone(tmp_path: Path) -> None:
     model = blob_finder()
-    extra = helper.make_tensor_value_info("index", TensorProto.INT64, [1, 64])
-    model.graph.output.append(extra)
-    assert "[output] names" in refused(package(tmp_path, model, DETECTOR))
+    model.graph.output.append(helper.make_tensor_value_info("index", TensorProto.INT64, [1, 64]))
+    given = package(tmp_path, model, DETECTOR)
+    assert open_session(given, 1).run(probe_feeds(given.card)).keys() == {"scores", "quads"}
 
 
-def test_another_alphabet_is_refused(tmp_path: Path) -> None:
-    other = ALPHABET[10:] + ALPHABET[:10]
-    assert "alphabet" in refused(package(tmp_path, column_reader(), reader_card(alphabet=other)))
-    assert "blank" in refused(package(tmp_path, column_reader(), reader_card(blank=0)))
-    assert "margin" in refused(package(tmp_path, column_reader(), reader_card(margin=(0.0, 0.0))))
+def test_an_output_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    given = package(tmp_path, column_reader(), card("reader", output=OutputCard(names=("logits",))))
+    assert "[output] names" in refused(given)
+    given = package(tmp_path, column_reader(), card("reader", output=OutputCard(names=("logprobs", "logprobs"))))
+    assert "the stage wants one" in refused(given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"alphabet": ALPHABET + "-"}, "[reader] alphabet, blank and axes"),
+        ({"axes": "TNC"}, "[reader] alphabet, blank and axes"),
+        ({"output": "probabilities"}, "mend [reader] output"),
+        ({"decode": "slots", "blank": None}, "[reader] alphabet"),
+    ],
+)
+def test_a_reader_unlike_its_card_is_refused(tmp_path: Path, changes: dict, reason: str) -> None:
+    assert reason in refused(package(tmp_path, column_reader(), reader_card(**changes)))
+
+
+def test_a_free_dimension_of_the_graph_may_be_fixed_by_the_card(tmp_path: Path) -> None:
+    fixed = InputCard(name="crops", shape=(4, 1, 32, 128), dtype="uint8", layout="luma")
+    assert open_session(package(tmp_path, column_reader(), card("reader", input=fixed)), 1)
 
 
 def test_a_reader_with_other_classes_than_its_alphabet_is_refused(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from helpers_infer import blob_finder, card, column_reader, put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_alpr.config import ModelsConfig
 from edge_alpr.errors import ModelError
 from edge_alpr.infer import package as packages
-from edge_alpr.infer.card import format_card, parse_card
-from edge_alpr.infer.package import list_packages, load_package, only, shipped, write_card
+from edge_alpr.infer.card import DetectorCard, format_card, parse_card
+from edge_alpr.infer.package import configured, list_packages, load_package, only, shipped, write_card
 from edge_alpr.infer.rungs import open_session
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -74,8 +75,18 @@ def test_another_hash_is_refused(tmp_path: Path) -> None:
         ("top_k = 64", 'top_k = 64\nsize = "large"', "size"),
         ('kind = "detector"', 'kind = "finder"', "kind"),
         ('kind = "detector"', 'kind = "reader"', "[reader] table"),
-        ('dtype = "uint8"', 'dtype = "float32"', "input.dtype"),
-        ('layout = "luma"', 'layout = "rgb"', "input.layout"),
+        ('dtype = "uint8"', 'dtype = "float64"', "input.dtype"),
+        ('layout = "luma"', 'layout = "bgr"', "input.layout"),
+        ('layout = "luma"', 'layout = "luma"\nscale = 1.0', "[input] scale is only for dtype 'float32'"),
+        ('dtype = "uint8"', 'dtype = "float32"\nmean = [0.4, 0.4, 0.4]', "[input] mean has three values"),
+        ('dtype = "uint8"', 'dtype = "float32"\nstd = 0', "[input] std"),
+        ('dtype = "uint8"', 'dtype = "float32"\nmean = nan', "[input] scale and mean"),
+        ('dtype = "uint8"', 'dtype = "uint8"\naxes = "HWC"', "input.axes"),
+        ("pad = 114", 'pad = 114\ndecode = "yolov99"', "detector.decode"),
+        ("pad = 114", "pad = 114\nplates = [1]", "[detector] plates names class 1"),
+        ("pad = 114", "pad = 114\nplates = []", "detector.plates"),
+        ("pad = 114", 'pad = 114\ntier = "medium"', "detector.tier"),
+        ("pad = 114", 'pad = 114\nalign = "right"', "detector.align"),
         ("pad = 114", "pad = 300", "detector.pad"),
         ("pad = 114", 'pad = "grey"', "detector.pad"),
         ("seed = 0\n", "", "seed"),
@@ -87,6 +98,57 @@ def test_a_card_that_does_not_hold_is_refused(tmp_path: Path, old: str, new: str
     path = put(tmp_path, blob_finder(), card("detector"))
     edit(path, old, new)
     assert reason in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("blank = 36\n", "", "[reader] blank is missing"),
+        ("blank = 36", "blank = 37", "[reader] blank is 37"),
+        ('alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"', 'alphabet = "京沪-"', "[reader] blank is 36"),
+        ('alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"', f'alphabet = "{"京" * 36}"', "[reader] alphabet"),
+        ("    0.06,", "    0.5,", "[reader] margin"),
+        ("blank = 36", "blank = 36\ntemperature = 0", "reader.temperature"),
+        ("blank = 36", "blank = 36\ntemperature = nan", "reader.temperature"),
+        ("blank = 36", 'blank = 36\noutput = "scores"', "reader.output"),
+        ("blank = 36", 'blank = 36\naxes = "NCT"', "reader.axes"),
+        ("blank = 36", 'blank = 36\ndecode = "beam"', "reader.decode"),
+        ("blank = 36", 'blank = 36\nlight = "dim"', "reader.light"),
+    ],
+)
+def test_a_readers_card_that_does_not_hold_is_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    path = put(tmp_path, column_reader(), card("reader"))
+    edit(path, old, new)
+    assert reason in refused(path)
+
+
+def test_a_card_of_ones_own_may_leave_out_how_it_was_trained(tmp_path: Path) -> None:
+    path = put(tmp_path, column_reader(), card("reader", training=None, data={}, figures={}))
+    assert "[training]" not in path.with_suffix(".toml").read_text(encoding="utf-8")
+    assert load_package(path).card.training is None
+
+
+def test_a_card_says_only_what_is_not_the_default(tmp_path: Path) -> None:
+    text = put(tmp_path, column_reader(), card("reader")).with_suffix(".toml").read_text(encoding="utf-8")
+    assert not {"temperature", "scale", "axes"} & {line.partition(" ")[0] for line in text.splitlines()}
+
+
+def test_the_detector_is_chosen_by_its_tier(tmp_path: Path) -> None:
+    put(tmp_path, blob_finder(), card("detector"), "one")
+    put(tmp_path, column_reader(), card("reader"), "three")
+    with pytest.raises(ModelError, match=r"one small detector is wanted there, found one\.onnx \(large\)"):
+        only("detector", tmp_path, "small")
+    put(tmp_path, blob_finder(), card("detector", detector=DetectorCard(pad=114, top_k=64, tier="small")), "two")
+    assert only("detector", tmp_path, "large").name == "one.onnx"
+    assert only("detector", tmp_path, "small").name == "two.onnx"
+    assert only("reader", tmp_path, "small").name == "three.onnx"
+
+
+def test_a_configured_package_must_be_of_its_kind(tmp_path: Path) -> None:
+    path = put(tmp_path, column_reader(), card("reader"))
+    assert configured(ModelsConfig(reader=str(path)), "reader").card.name == "tiny-reader"
+    with pytest.raises(ModelError, match=r"\[models\] detector of the configuration names a reader"):
+        configured(ModelsConfig(detector=str(path)), "detector")
 
 
 def test_a_model_without_card_or_card_without_model_is_refused(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 # lower rows and from itself, not from a neighbour in its row. One that stands nowhere is an error: give it a row.
 LAYERS = (
     "types errors models samples",
-    "config geometry evidence ports",
-    "fusion path",
+    "config geometry evidence ports feed boxes",
+    "fusion path characters",
     "passages",
     "stages stages/*",
     "camera infer sinks device display",
@@ -21,6 +21,7 @@ LAYERS = (
     "bench evaluate ops ota",
     "app doctor",
     "screen stills assess",
+    "shelf",
     "cli",
 )
 

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from edge_alpr.characters import posteriors
 from edge_alpr.errors import ModelError
 from edge_alpr.evidence import ALPHABET, NONE, read_from_slots
 from edge_alpr.geometry import box_quad
 from edge_alpr.infer.rungs import open_session
 from edge_alpr.ports import Session
-from edge_alpr.stages.read import FAINT, Reader, batch_sizes, ctc_slots, posteriors
+from edge_alpr.stages.read import FAINT, Reader, batch_sizes, ctc_slots
 from edge_alpr.types import Crop, Detection, Floats, Tensors
 
 A, B, C = (ALPHABET.index(char) for char in "ABC")

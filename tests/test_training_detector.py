@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,10 +14,11 @@ pytest.importorskip("onnxslim", reason="onnxslim is missing: pip install -e '.[t
 
 from edge_alpr.geometry import box_iou, quad_box  # noqa: E402
 from training.detector import targets  # noqa: E402
-from training.detector.model import HEIGHT, STRIDE, TOP_K, WIDTH, Detector, PlateNet, cell_centres, refine  # noqa: E402
+from training.detector.corners import corners  # noqa: E402
+from training.detector.model import HEIGHT, STRIDE, TIERS, TOP_K, WIDTH, Detector, PlateNet, cell_centres, refine  # noqa: E402
 from training.detector.paste import Patch, PlateBank, fit_box, put, random_pose  # noqa: E402
 from training.detector.pictures import Label, Picture  # noqa: E402
-from training.detector.scenes import Composer  # noqa: E402
+from training.detector.scenes import Composer, Draft, turn  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -49,6 +51,46 @@ def test_scene_quads_lie_in_the_picture_clockwise_and_on_something():
             assert across[0] * down[1] - across[1] * down[0] > 0
             seen += 1
     assert seen > 20
+
+
+def test_a_turned_scene_takes_its_plates_along():
+    quad = np.array([[120, 80], [180, 80], [180, 100], [120, 100]], np.float32)
+    draft = Draft(np.zeros((192, 320), np.uint8))
+    draft.luma[80:100, 120:180] = 255
+    draft.add(quad, targets.BOX_ONLY)
+    draft.add(quad, targets.CORNERS)
+    turn(draft, 12.0)
+    assert draft.kinds == [targets.SCORE_ONLY, targets.CORNERS]
+    inside = np.zeros_like(draft.luma)
+    cv2.fillConvexPoly(inside, np.int32(np.round(draft.quads[1])), 255)
+    assert np.mean((inside > 0) == (draft.luma > 127)) > 0.99
+
+
+def _bright_quads(luma: np.ndarray) -> list[np.ndarray]:
+    """A detector that sees one bright thing, its box."""
+    ys, xs = np.nonzero(luma > 200)
+    if not len(xs):
+        return []
+    return [np.array([[xs.min(), ys.min()], [xs.max(), ys.min()], [xs.max(), ys.max()], [xs.min(), ys.max()]], float)]
+
+
+def test_corners_seen_from_near_lie_on_the_plate():
+    luma = np.full((400, 700), 60, np.uint8)
+    luma[200:215, 300:361] = 250
+    found = corners(_bright_quads, luma, np.array([296, 198, 365, 218], np.float32))
+    assert found is not None
+    assert np.abs(found - [[300, 200], [360, 200], [360, 214], [300, 214]]).max() < 1.0
+    assert corners(lambda _: [], luma, np.array([296, 198, 365, 218], np.float32)) is None
+    assert corners(_bright_quads, luma, np.array([20, 20, 30, 24], np.float32)) is None
+
+
+def test_the_small_tier_costs_less_and_answers_alike():
+    large, small = (Detector(PlateNet(TIERS[tier])).eval() for tier in ("large", "small"))
+    count = [sum(p.numel() for p in net.parameters()) for net in (small, large)]
+    assert count[0] < 0.5 * count[1]
+    with torch.no_grad():
+        luma = torch.zeros((1, 1, HEIGHT, WIDTH), dtype=torch.uint8)
+        assert [part.shape for part in small(luma)] == [part.shape for part in large(luma)]
 
 
 def test_scene_is_the_same_for_the_same_seed():

@@ -12,12 +12,13 @@ pytest.importorskip("onnxslim", reason="the export needs onnxslim: scripts/test 
 
 import torch
 
+from edge_alpr.geometry import box_quad
 from export.graph import to_onnx
 from export.reader import compare
 from training.faces import find_faces
 from training.formats import ALPHABET, LAYOUTS, TWO_LINES, draw_text, plain
 from training.plates import font_folders, render_plate
-from training.reader.data import RealPlate, batch, jitter_quad, real_sample
+from training.reader.data import RealPlate, batch, jitter_quad, mounted, real_sample
 from training.reader.model import Reader
 from training.reader.train import Recipe, ctc, greedy, rate
 
@@ -52,7 +53,7 @@ def test_a_plate_is_its_seed_and_shows_contrast() -> None:
 
 @pytest.mark.usefixtures("fonts")
 def test_a_batch_is_its_seed_and_mixes_in_real_crops() -> None:
-    real = {"dashcam": [RealPlate(np.full((60, 200), 77, np.uint8), (50, 20, 150, 45), "B1")]}
+    real = {"dashcam": [RealPlate(np.full((60, 200), 77, np.uint8), (box_quad(50, 20, 150, 45),), "B1")]}
     crops, texts = batch(32, 0.5, real, np.random.default_rng(5))
     again, _ = batch(32, 0.5, real, np.random.default_rng(5))
     assert crops.shape == (32, 1, 32, 128)
@@ -64,11 +65,32 @@ def test_a_batch_is_its_seed_and_mixes_in_real_crops() -> None:
 def test_a_real_crop_keeps_its_text_in_view() -> None:
     luma = np.zeros((100, 300), np.uint8)
     luma[40:60, 100:200] = 255  # the plate fills its box
-    plate = RealPlate(luma, (100, 40, 200, 60), "AB12")
+    plate = RealPlate(luma, (box_quad(100, 40, 200, 60), box_quad(98, 39, 203, 61)), "AB12")
     for seed in range(SAMPLES):
         crop, text = real_sample(plate, np.random.default_rng(seed))
         assert text == "AB12"
         assert crop[12:20, 48:80].mean() > crop.mean()
+
+
+@pytest.mark.usefixtures("fonts")
+def test_a_mounted_plate_lies_where_it_is_said() -> None:
+    plate = np.random.default_rng(0).integers(90, 200, (80, 380), dtype=np.uint8)
+    for seed in range(SAMPLES):
+        board, (x, y) = mounted(plate, np.random.default_rng(seed))
+        middle = board[y + 10 : y + 70, x : x + 380]
+        assert np.array_equal(middle, plate[10:70])
+
+
+def test_a_deeper_reader_starts_as_the_one_it_came_from() -> None:
+    torch.manual_seed(0)
+    small, deep = Reader((8, 8, 8, 8), 1, ()).eval(), Reader((8, 8, 8, 8), 2, (4, 9)).eval()
+    for norm in (module for module in small.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+    deep.start_from(small.state_dict())
+    crops = torch.randint(0, 256, (3, 1, 32, 128), dtype=torch.uint8)
+    assert torch.allclose(small(crops), deep(crops), atol=1e-5)
+    with pytest.raises(ValueError, match="not a smaller network"):
+        Reader((8, 8, 8, 8), 1, ()).start_from(deep.state_dict())
 
 
 def test_jitter_stays_near_the_plate() -> None:

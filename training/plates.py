@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.emblems import emblem, scenery, small_print
 from training.faces import CAP_HEIGHT, MASK_HEIGHT, Face, load_faces
 from training.formats import TWO_LINES, Layout, draw_layout, draw_text, plain
+from training.strokes import stroke_face
 
 PLATE_HEIGHT = 80
 """Height of a rendered plate in pixels; a two-line plate is 112 high."""
@@ -25,6 +28,23 @@ def font_folders() -> tuple[Path, ...]:
     """Where faces are looked for: the data's, the distribution's and those that scripts/training-fonts fetched."""
     data = Path(os.environ.get("EDGE_ALPR_DATA", "../shared/data"))
     return data / "fonts", Path("/usr/share/fonts"), Path(__file__).resolve().parent.parent / "runs" / "fonts"
+
+
+STROKE_SHARE, STROKE_POOL = 0.3, 1000
+"""Share of plates whose face is drawn from strokes, and how many such faces there are."""
+
+
+@lru_cache(maxsize=STROKE_POOL)
+def _stroke_face(number: int) -> Face:
+    return stroke_face(np.random.default_rng((77, number)))
+
+
+def draw_face(rng: np.random.Generator) -> Face:
+    """A type face by its weight, or one drawn from strokes that nobody has seen before."""
+    if rng.random() < STROKE_SHARE:
+        return _stroke_face(int(rng.integers(STROKE_POOL)))
+    faces, weights = load_faces(font_folders())
+    return faces[int(rng.choice(len(faces), p=weights))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +65,13 @@ class Style:
     space: float
     weight: int
     monospaced: bool
+    emblems: float
+    """Chance that a gap between two groups holds a mark."""
 
 
 def render_plate(rng: np.random.Generator) -> RenderedPlate:
     """Draw one plate; everything about it comes from `rng`."""
-    faces, weights = load_faces(font_folders())
-    face = faces[int(rng.choice(len(faces), p=weights))]
+    face = draw_face(rng)
     layout = draw_layout(rng)
     text = draw_text(layout, rng)
     height = TWO_LINE_HEIGHT if layout is TWO_LINES else PLATE_HEIGHT
@@ -82,6 +103,8 @@ def _ground(height: int, width: int, level: float, rng: np.random.Generator) -> 
     if rng.random() < 0.3:  # state graphics, reflective film: a soft pattern
         coarse = rng.normal(0, rng.uniform(4, 22), (3, 6)).astype(np.float32)
         plate += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.15:
+        scenery(plate, rng)
     return plate
 
 
@@ -105,11 +128,12 @@ def _strips(plate: Mask, rng: np.random.Generator) -> slice:
 def _write_text(mask: Mask, text: str, layout: Layout, face: Face, rng: np.random.Generator) -> None:
     height, width = mask.shape
     style = Style(
-        stretch=rng.uniform(0.75, 1.12),
+        stretch=rng.uniform(0.65, 1.2),
         gap=rng.uniform(0.07, 0.24),
         space=rng.uniform(0.25, 0.75),
         weight=int(rng.choice([-3, 0, 3, 5], p=[0.15, 0.55, 0.2, 0.1])),
         monospaced=bool(rng.random() < 0.25),
+        emblems=float(rng.choice([0.0, 0.9], p=[0.65, 0.35])),
     )
     lines = text.split("/")
     crowded = layout.aspect[0] < 2.3 and len(lines) == 1  # short plates leave room for captions
@@ -117,20 +141,21 @@ def _write_text(mask: Mask, text: str, layout: Layout, face: Face, rng: np.rando
     row = height / len(lines)
     for number, line in enumerate(lines):
         cap = row * share * (rng.uniform(0.9, 1.0) if len(lines) > 1 else 1.0)
-        ink = _set_line(line, cap, style, face, width * rng.uniform(0.9, 0.96))
+        ink = _set_line(line, cap, (style, face), width * rng.uniform(0.9, 0.96), rng)
         room_x, room_y = width - ink.shape[1], row - cap
         x = round(max(0.0, room_x * rng.uniform(0.4, 0.6)))
         y = round(number * row + max(0.0, room_y * rng.uniform(0.4, 0.6)))
         part = mask[y : y + ink.shape[0], x : x + ink.shape[1]]
         np.maximum(part, ink[: part.shape[0], : part.shape[1]], out=part)
-    if crowded:
-        _captions(mask, height * (1 - share) / 2, rng)
+    if crowded or (len(lines) == 1 and rng.random() < 0.15):
+        _captions(mask, height * (1 - share) / 2, face, rng)
 
 
-def _set_line(line: str, cap: float, style: Style, face: Face, room: float) -> Mask:
+def _set_line(line: str, cap: float, look: tuple[Style, Face], room: float, rng: np.random.Generator) -> Mask:
     """The ink of one line, `cap` pixels high, narrowed until it fits into `room` pixels."""
+    style, face = look
     cell = max(glyph.shape[1] for glyph in face.glyphs.values()) * 0.95
-    pieces = [_piece(char, style, face, cell) for char in line]
+    pieces = [_piece(char, style, face, cell, rng) for char in line]
     gap = np.zeros((MASK_HEIGHT, max(1, round(style.gap * CAP_HEIGHT))), np.uint8)
     strip = np.hstack([part for piece in pieces for part in (piece, gap)][:-1])
     if style.weight:
@@ -142,13 +167,15 @@ def _set_line(line: str, cap: float, style: Style, face: Face, room: float) -> M
     return cv2.resize(strip, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def _piece(char: str, style: Style, face: Face, cell: float) -> Grey:
+def _piece(char: str, style: Style, face: Face, cell: float, rng: np.random.Generator) -> Grey:
     if char in face.glyphs:
         glyph = face.glyphs[char]
         if not style.monospaced or glyph.shape[1] >= cell:
             return glyph
         pad = round(cell - glyph.shape[1])
         return np.pad(glyph, ((0, 0), (pad // 2, pad - pad // 2)))
+    if rng.random() < style.emblems:
+        return emblem(max(12, round(max(style.space, 0.4) * CAP_HEIGHT * rng.uniform(0.7, 1.6))), rng)
     piece = np.zeros((MASK_HEIGHT, max(2, round(style.space * CAP_HEIGHT))), np.uint8)
     middle = CAP_HEIGHT // 2
     if char == "-":
@@ -158,17 +185,15 @@ def _piece(char: str, style: Style, face: Face, cell: float) -> Grey:
     return piece
 
 
-def _captions(mask: Mask, room: float, rng: np.random.Generator) -> None:
+def _captions(mask: Mask, room: float, face: Face, rng: np.random.Generator) -> None:
     """Small words above and below the text: states, slogans. Never part of the label."""
     height, width = mask.shape
-    for y in (round(room * 0.75), round(height - room * 0.2)):
+    for top in (0.1 * room, height - room * 0.95):
         if rng.random() < 0.65:
-            word = "".join(chr(65 + int(c)) for c in rng.integers(0, 26, int(rng.integers(5, 12))))
-            size = room / 22 * rng.uniform(0.45, 0.65)
-            text_width = cv2.getTextSize(word, 0, size, 1)[0][0]
-            words = np.zeros((height, width), np.uint8)
-            cv2.putText(words, word, (max(2, (width - text_width) // 2), y), 0, size, 255, 1, cv2.LINE_AA)
-            np.maximum(mask, words * np.float32(rng.uniform(0.5, 1.0) / 255), out=mask)
+            ink = small_print(round(room * rng.uniform(0.5, 0.9)), round(width * 0.9), face, rng)
+            x, y = round((width - ink.shape[1]) * rng.uniform(0.2, 0.8)), max(0, round(top))
+            part = mask[y : y + ink.shape[0], x : x + ink.shape[1]]
+            np.maximum(part, ink[: part.shape[0]] * np.float32(rng.uniform(0.5, 1.0)), out=part)
 
 
 def _border(mask: Mask, rng: np.random.Generator) -> None:
@@ -190,9 +215,13 @@ def _screws_and_stickers(plate: Mask, rng: np.random.Generator) -> None:
         x = int(rng.uniform(0.04, 0.35) * width)
         for cx in (x, width - x):
             cv2.circle(plate, (cx, y), radius, level, -1, cv2.LINE_AA)
-    if rng.random() < 0.12:  # an inspection sticker
-        centre = int(rng.uniform(0.05, 0.95) * width), int(rng.uniform(0.1, 0.3) * height)
-        cv2.circle(plate, centre, int(height * rng.uniform(0.06, 0.12)), rng.uniform(60, 200), -1, cv2.LINE_AA)
+    for _ in range(int(rng.choice([0, 1, 2, 4], p=[0.75, 0.12, 0.08, 0.05]))):  # stickers: inspection, month, year
+        x, y = rng.uniform(0.02, 0.98) * width, rng.choice([rng.uniform(0.05, 0.2), rng.uniform(0.8, 0.95)]) * height
+        reach, level = int(height * rng.uniform(0.05, 0.11)), rng.uniform(30, 240)
+        if rng.random() < 0.5:
+            cv2.circle(plate, (int(x), int(y)), reach, level, -1, cv2.LINE_AA)
+        else:
+            cv2.rectangle(plate, (int(x) - 2 * reach, int(y) - reach), (int(x) + 2 * reach, int(y) + reach), level, -1)
 
 
 def _weather(plate: Mask, rng: np.random.Generator) -> None:

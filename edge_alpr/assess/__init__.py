@@ -138,7 +138,8 @@ def _draw(request: Request, task: Task, measured: Measured) -> None:
     from edge_alpr.evaluate.sheet import draw_sheet  # noqa: PLC0415
 
     if request.sheet is not None:
-        draw_sheet(measured.stills.worst, {image.name: image.path for image in task.images}, request.sheet)
+        paths = {image.name: image.path for image in task.images}
+        draw_sheet(measured.stills.worst, paths, request.sheet, measured.models.cut)
     if request.reliability is not None:
         panels = {
             "whole plates": measured.stills.plate_calibration,

@@ -12,7 +12,6 @@ from edge_alpr.errors import DatasetError
 from edge_alpr.evaluate import Comparison, Crossed, Outcome, compare, pairs
 from edge_alpr.evaluate.compare import Pair
 from edge_alpr.geometry import as_quad
-from edge_alpr.stages.rectify import cut
 from edge_alpr.types import Detection
 
 
@@ -58,5 +57,5 @@ def _read_again(models: Models | None, outcome: Outcome, paths: dict[str, Path])
     if models is None or not outcome.quad:
         return None
     luma = load_luma(paths[outcome.image])
-    crop = cut(luma, Detection(as_quad(outcome.quad), outcome.dscore))
+    crop = models.cut(luma, Detection(as_quad(outcome.quad), outcome.dscore))
     return models.read([crop])[0].plate

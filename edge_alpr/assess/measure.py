@@ -15,7 +15,6 @@ from edge_alpr.config import Config
 from edge_alpr.evaluate import Conditions, LabelledImage, PlateFound, Report, RideReport, conditions, evaluate_stills
 from edge_alpr.evaluate.labels import BoxPx
 from edge_alpr.geometry import box_quad
-from edge_alpr.stages.rectify import cut
 from edge_alpr.types import Detection, Luma
 
 
@@ -68,7 +67,7 @@ class _Eyes:
         luma = self._luma(path)
         height, width = luma.shape
         whole = Detection(box_quad(0, 0, width - 1, height - 1), 1.0)
-        return [PlateFound(whole.quad, 1.0, self._models.read([cut(luma, whole)])[0])]
+        return [PlateFound(whole.quad, 1.0, self._models.read([self._models.cut(luma, whole)])[0])]
 
     def look(self, path: Path, box: BoxPx) -> Conditions:
         return conditions(self._luma(path), box)

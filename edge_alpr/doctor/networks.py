@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
-from pathlib import Path
 from statistics import median
 
 import cv2
@@ -16,12 +15,12 @@ from edge_alpr.doctor.finding import Finding, from_error
 from edge_alpr.errors import ModelError
 from edge_alpr.evidence import canonical
 from edge_alpr.geometry import box_quad
-from edge_alpr.infer.card import Card, Kind
-from edge_alpr.infer.package import ModelPackage, load_package, shipped
+from edge_alpr.infer import adapt
+from edge_alpr.infer.card import KINDS, Card
+from edge_alpr.infer.package import ModelPackage, configured
 from edge_alpr.ports import Session
 from edge_alpr.stages.detect import Detector
 from edge_alpr.stages.read import Reader
-from edge_alpr.stages.rectify import cut
 from edge_alpr.types import Detection, Luma
 
 GOLDEN_TEXT = "B123XYZ"
@@ -46,27 +45,29 @@ def golden_frame() -> Luma:
 
 def detector(config: Config) -> Iterator[Finding]:
     """The detector's package, run on the golden frame and timed."""
-    package, find = _package(config, "detector"), _detector(config)
-    frame = golden_frame()
+    package = configured(config.models, "detector")
+    find, frame = _detector(config, package), golden_frame()
     yield Finding("detector", "ok", f"{_name(package.card)}: {_median_ms(lambda: find(frame)):.1f} ms a frame")
 
 
 def reader(config: Config) -> Iterator[Finding]:
     """The reader's package, run on the golden plate and timed."""
-    package, read = _package(config, "reader"), _reader(config)
-    crop = cut(golden_frame(), Detection(box_quad(*GOLDEN_BOX), 1.0))
+    package = configured(config.models, "reader")
+    read = _reader(config, package)
+    crop = adapt.cutter(package.card)(golden_frame(), Detection(box_quad(*GOLDEN_BOX), 1.0))
     yield Finding("reader", "ok", f"{_name(package.card)}: {_median_ms(lambda: read([crop])):.1f} ms a plate")
 
 
 def whole_way(config: Config) -> Iterator[Finding]:
     """Both together: the plate of the golden frame is found and read."""
     try:
-        find, read = _detector(config), _reader(config)
+        found, package = (configured(config.models, kind) for kind in KINDS)
+        find, read, cut = _detector(config, found), _reader(config, package), adapt.cutter(package.card)
     except ModelError:
         yield Finding("whole way", "missing", "not tried: see the detector and the reader")
         return
     frame = golden_frame()
-    texts = [found.plate for found in read([cut(frame, plate) for plate in find(frame)])]
+    texts = [said.plate for said in read([cut(frame, plate) for plate in find(frame)])]
     if canonical(GOLDEN_TEXT) in map(canonical, texts):
         yield Finding("whole way", "ok", f"a drawn plate reads {GOLDEN_TEXT}")
         return
@@ -83,7 +84,7 @@ def runtimes(config: Config) -> Iterator[Finding]:
     """The run-times that really run the reader here."""
     from edge_alpr.infer.rungs import RUNGS, open_session  # noqa: PLC0415
 
-    package = _package(config, "reader")
+    package = configured(config.models, "reader")
     for rung in RUNGS:
         try:
             open_session(package, config.models.threads, rung)
@@ -98,23 +99,18 @@ def tensorrt(config: Config) -> Iterator[Finding]:
     yield Finding("TensorRT", "limited", "not used by this version: ONNX Runtime on the CPU is")
 
 
-def _package(config: Config, kind: Kind) -> ModelPackage:
-    own = config.models.detector if kind == "detector" else config.models.reader
-    return load_package(Path(own) if own else shipped(kind))
-
-
-def _session(config: Config, kind: Kind) -> Session:
+def _session(config: Config, package: ModelPackage) -> Session:
     from edge_alpr.infer.rungs import open_session  # noqa: PLC0415 - one that does not load is a finding
 
-    return open_session(_package(config, kind), config.models.threads)
+    return open_session(package, config.models.threads)
 
 
-def _detector(config: Config) -> Detector:
-    return Detector(_session(config, "detector"), config.detect)
+def _detector(config: Config, package: ModelPackage) -> Detector:
+    return Detector(_session(config, package), config.detect, adapt.detector_spec(package.card))
 
 
-def _reader(config: Config) -> Reader:
-    return Reader(_session(config, "reader"))
+def _reader(config: Config, package: ModelPackage) -> Reader:
+    return Reader(_session(config, package), adapt.reader_spec(package.card))
 
 
 def _name(card: Card) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from edge_alpr.evaluate.figures import BRIGHT, DARK, FLAT, SHARP, Outcome
 from edge_alpr.evidence import canonical
 from edge_alpr.geometry import as_quad, box_quad
 from edge_alpr.stages.rectify import cut
-from edge_alpr.types import Detection, Floats
+from edge_alpr.types import Crop, Detection, Floats, Luma
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +61,11 @@ def aligned(truth: str, read: str) -> tuple[list[Cell], list[Cell]]:
     return rows
 
 
-def draw_sheet(failed: Sequence[Outcome], paths: Mapping[str, Path], file: Path) -> None:
+Cut: TypeAlias = Callable[[Luma, Detection], Crop]
+"""Cuts a crop as the reader wants it."""
+
+
+def draw_sheet(failed: Sequence[Outcome], paths: Mapping[str, Path], file: Path, cut: Cut = cut) -> None:
     """Draw the failures, the worst first as they come; `paths` tells where the picture of each lies.
 
     Pictures that do not open are left grey. Raises `EdgeAlprError` where the file cannot be written.
@@ -77,7 +81,7 @@ def draw_sheet(failed: Sequence[Outcome], paths: Mapping[str, Path], file: Path)
     ]
     pen = _Pen(figure, height)
     for (x, y), outcome in zip(places, cards, strict=True):
-        _pictures(canvas[y : y + _CARD[1], x : x + _CARD[0]], outcome, paths[outcome.image])
+        _pictures(canvas[y : y + _CARD[1], x : x + _CARD[0]], outcome, paths[outcome.image], cut)
         _texts(canvas, pen, outcome, (x, y))
     _heading(pen, canvas, len(cards), len(failed))
     figure.figimage(canvas, zorder=-1)
@@ -123,7 +127,7 @@ def _heading(pen: _Pen, canvas: Canvas, shown: int, failures: int) -> None:
     pen.write(_GAP + 220, 46, "crop: as the reader saw it; of a missed plate as it is marked", colour=GREY)
 
 
-def _pictures(card: Canvas, outcome: Outcome, path: Path) -> None:
+def _pictures(card: Canvas, outcome: Outcome, path: Path, cut: Cut) -> None:
     card[...] = 247
     marked = box_quad(*outcome.box)
     quad = as_quad(outcome.quad) if outcome.quad else marked
@@ -133,9 +137,17 @@ def _pictures(card: Canvas, outcome: Outcome, path: Path) -> None:
         scene, crop = np.full((*_SCENE[::-1], 3), 200, np.uint8), np.full(_CROP[::-1], 200, np.uint8)
     else:
         scene = _scene(np.asarray(scene, np.uint8), marked, quad if outcome.quad else None)
-        crop = np.asarray(cv2.resize(cut(luma, Detection(quad, 1.0)).image, _CROP, interpolation=cv2.INTER_NEAREST))
+        crop = _fitted(cut(luma, Detection(quad, 1.0)).image)
     card[7 : 7 + _SCENE[1], 8 : 8 + _SCENE[0]] = scene
-    card[7 : 7 + _CROP[1], _LEFT : _LEFT + _CROP[0]] = crop[:, :, None]
+    card[7 : 7 + crop.shape[0], _LEFT : _LEFT + crop.shape[1]] = crop[:, :, None]
+
+
+def _fitted(crop: Luma) -> Luma:
+    """A crop as large as there is room, its pixels to be seen."""
+    rows, columns = crop.shape
+    scale = min(_CROP[0] / columns, _CROP[1] / rows)
+    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+    return np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def _scene(picture: Canvas, marked: Floats, found: Floats | None) -> Canvas:

@@ -30,8 +30,8 @@ class CpuSession:
             self._session = ort.InferenceSession(package.model, _options(threads), providers=["CPUExecutionProvider"])
         nodes = self._session.get_inputs()
         inputs = [Port(node.name, _dtype(node.type), _shape(node.shape)) for node in nodes]
-        self._outputs: list[str] = [node.name for node in self._session.get_outputs()]
-        check_graph(package, inputs, self._outputs)
+        self._outputs = list(package.card.output.names)
+        check_graph(package, inputs, [node.name for node in self._session.get_outputs()])
         check_outputs(package, self.run(probe_feeds(package.card)))
 
     @property
@@ -76,8 +76,9 @@ def _options(threads: int) -> ort.SessionOptions:
 
 
 def _dtype(kind: str) -> str:
-    """`tensor(uint8)` becomes `uint8`."""
-    return kind.removeprefix("tensor(").removesuffix(")")
+    """`tensor(uint8)` becomes `uint8`, and `float` what NumPy calls it."""
+    name = kind.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 def _shape(shape: list[Any]) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from edge_alpr.config import ModelsConfig, Tier
 from edge_alpr.errors import ModelError
 from edge_alpr.infer.card import Card, Kind, format_card, parse_card
 
@@ -51,24 +52,52 @@ def list_packages(folder: Path) -> list[Listed]:
     """All packages of a folder by name, also those that cannot be used. Raises `ModelError` for no folder."""
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder; name the folder that holds the .onnx files")
-    return [_listed(path) for path in sorted(folder.glob("[!.]*.onnx"))]
+    return [_listed(path) for path in _models(folder)]
 
 
-def shipped(kind: Kind) -> Path:
-    """The ONNX file of that kind that came with the installation. Raises `ModelError` where there is none."""
-    return only(kind, Path(str(resources.files("edge_alpr.models"))))
+def shipped(kind: Kind, tier: Tier = "large") -> Path:
+    """The ONNX file of that kind that came with the installation; `tier` chooses among the detectors.
+
+    Raises `ModelError` naming what there is where there is none.
+    """
+    return only(kind, shipped_folder(), tier)
 
 
-def only(kind: Kind, folder: Path) -> Path:
-    """The one package of a kind in a folder, by its card alone. Raises `ModelError` for none or several."""
-    found = [path for path in sorted(folder.glob("[!.]*.onnx")) if _read_card(path).kind == kind]
+def shipped_folder() -> Path:
+    """Where the packages lie that came with the installation."""
+    return Path(str(resources.files("edge_alpr.models")))
+
+
+def only(kind: Kind, folder: Path, tier: Tier | None = None) -> Path:
+    """The one package of a kind (a detector: of a tier) in a folder, by its card alone.
+
+    Raises `ModelError` for none or several, with what there is.
+    """
+    there = [(path, card.detector) for path in _models(folder) if (card := _read_card(path)).kind == kind]
+    found = [path for path, detector in there if tier is None or detector is None or detector.tier == tier]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(path.name for path in found) or "none"
+    wanted = f"{tier} {kind}" if tier and kind == "detector" else kind
+    names = ", ".join(f"{path.name} ({detector.tier})" if detector else path.name for path, detector in there)
     raise ModelError(
-        f"{folder}: one {kind} is wanted there, found {names}; "
+        f"{folder}: one {wanted} is wanted there, found {names or 'none'}; "
         f'name the model in the configuration ([models] {kind} = "FILE.onnx") or install edge-alpr again'
     )
+
+
+def configured(models: ModelsConfig, kind: Kind, tier: Tier | None = None) -> ModelPackage:
+    """The package that the configuration wants: a named one, else the shipped one of `tier` (or of the configured).
+
+    Raises `ModelError`.
+    """
+    own = models.detector if kind == "detector" else models.reader
+    package = load_package(Path(own) if own else shipped(kind, tier or models.tier))
+    if package.card.kind != kind:
+        raise ModelError(
+            f"{package.path}: [models] {kind} of the configuration names a {package.card.kind}; "
+            f"name it there: [models] {package.card.kind}"
+        )
+    return package
 
 
 def write_card(path: Path, card: Card) -> Path:
@@ -82,6 +111,10 @@ def write_card(path: Path, card: Card) -> Path:
     parse_card(text, str(target))
     target.write_text(text, encoding="utf-8")
     return target
+
+
+def _models(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[!.]*.onnx"))
 
 
 def _listed(path: Path) -> Listed:

@@ -8,14 +8,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_alpr.boxes import FORMATS, FormatName
 from edge_alpr.config import DetectConfig
-from edge_alpr.errors import ImageError, ModelError
+from edge_alpr.errors import ImageError
+from edge_alpr.feed import Feed, FeedBuffer
 from edge_alpr.ports import Session
 from edge_alpr.types import Detection, Floats, Luma, Tensors
 
 MOST_ENLARGED = 2.0
 AREA_BELOW = 1 / 1.5
 """Frames that shrink to less than this are averaged over areas, the others interpolated."""
+MOST_HITS = 512
+"""Hits over the threshold that are looked at, the best scored first."""
 MIN_HEIGHT_PX = 2.0
 MIN_TURN = 0.05
 """Least corner of a quad as a share of its mean corner (cross products of edges); below, it is degenerate."""
@@ -23,12 +27,34 @@ MIN_TURN = 0.05
 _Doubles = NDArray[np.float64]
 
 
+_FEED = Feed("luma", (1, 1, 384, 640))
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSpec:
+    """What the stage must know of a detector; the defaults are the shipped ones' way."""
+
+    feed: Feed = _FEED
+    outputs: tuple[str, ...] = ("scores", "quads")
+    format: FormatName = "quads"
+    plates: tuple[int, ...] = (0,)
+    """The classes that are number plates."""
+    pad: int = 114
+    """Grey level around the frame."""
+    centred: bool = False
+    """Whether the frame lies in the middle of the input, or top left."""
+
+
+SHIPPED = DetectorSpec()
+
+
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """How a frame lies top left in the detector's input; `frame` and `size` there are (width, height)."""
+    """How a frame lies in the detector's input; `frame` and `size` there are (width, height), `origin` is (x, y)."""
 
     frame: tuple[int, int]
     size: tuple[int, int]
+    origin: tuple[int, int] = (0, 0)
 
     @property
     def scale(self) -> _Doubles:
@@ -37,31 +63,35 @@ class Letterbox:
 
     def to_frame(self, points: NDArray[np.floating]) -> _Doubles:
         """Input pixels to frame pixels; the last axis is x, y."""
-        return (points.astype(np.float64) + 0.5) / self.scale - 0.5
+        return (points.astype(np.float64) + self._shift) / self.scale - 0.5
 
     def to_input(self, points: NDArray[np.floating]) -> _Doubles:
         """Frame pixels to input pixels; the last axis is x, y."""
-        return (points.astype(np.float64) + 0.5) * self.scale - 0.5
+        return (points.astype(np.float64) + 0.5) * self.scale - self._shift
+
+    @property
+    def _shift(self) -> float | _Doubles:
+        return 0.5 if self.origin == (0, 0) else 0.5 - np.array(self.origin, np.float64)
 
 
-def letterbox(frame: tuple[int, int], input_size: tuple[int, int]) -> Letterbox:
+def letterbox(frame: tuple[int, int], input_size: tuple[int, int], centred: bool = False) -> Letterbox:
     """Fit a frame (width, height) into an input (rows, columns): aspect kept, enlarged at most twice."""
     rows, columns = input_size
     scale = min(columns / frame[0], rows / frame[1], MOST_ENLARGED)
     width, height = (max(1, round(side * scale)) for side in frame)
-    return Letterbox(frame, (min(width, columns), min(height, rows)))
+    width, height = min(width, columns), min(height, rows)
+    origin = ((columns - width) // 2, (rows - height) // 2) if centred else (0, 0)
+    return Letterbox(frame, (width, height), origin)
 
 
 class Detector:
-    """Luma in, plates out. It owns one input buffer, so a detector serves one thread."""
+    """Luma in, plates out. It owns its input buffer, so a detector serves one thread."""
 
-    def __init__(
-        self, session: Session, config: DetectConfig, input_size: tuple[int, int] = (384, 640), pad: int = 114
-    ) -> None:
+    def __init__(self, session: Session, config: DetectConfig, spec: DetectorSpec = SHIPPED) -> None:
         self._session = session
         self._config = config
-        self._pad = pad
-        self._buffer = np.full((1, 1, *input_size), pad, np.uint8)
+        self._spec = spec
+        self._buffer = FeedBuffer(spec.feed, 1)
         self._letterbox: Letterbox | None = None
 
     def __call__(self, luma: Luma) -> list[Detection]:
@@ -72,40 +102,39 @@ class Detector:
         if luma.ndim != 2 or luma.dtype != np.uint8 or luma.size == 0:
             raise ImageError(f"a frame is (H, W) uint8, not {luma.shape} {luma.dtype}; convert it to grey first")
         fit = self._fill(luma)
-        outputs = self._session.run({"luma": self._buffer})
-        return decode(outputs, fit, self._config)
+        outputs = self._session.run(self._buffer.feeds(1))
+        return decode(outputs, fit, self._config, self._spec)
 
     def _fill(self, luma: Luma) -> Letterbox:
         """Resize the frame into the buffer; the padding is written only when the frame size changes."""
         frame = (luma.shape[1], luma.shape[0])
-        fit = self._letterbox
+        plane, fit = self._buffer.planes[0], self._letterbox
         if fit is None or fit.frame != frame:
-            fit = letterbox(frame, (self._buffer.shape[2], self._buffer.shape[3]))
-            self._buffer.fill(self._pad)
+            fit = letterbox(frame, self._spec.feed.size, self._spec.centred)
+            plane.fill(self._spec.pad)
             self._letterbox = fit
-        width, height = fit.size
-        target = self._buffer[0, 0, :height, :width]
-        shrinks = float(fit.scale.min()) < AREA_BELOW
+        (x, y), (width, height) = fit.origin, fit.size
+        target = plane[y : y + height, x : x + width]
+        shrinks = min(width / frame[0], height / frame[1]) < AREA_BELOW
         cv2.resize(luma, fit.size, dst=target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         return fit
 
 
-def decode(outputs: Tensors, fit: Letterbox, config: DetectConfig) -> list[Detection]:
-    """Turn `scores` (1, K) and `quads` (1, K, 4, 2) into plates in frame pixels, best first.
+def decode(outputs: Tensors, fit: Letterbox, config: DetectConfig, spec: DetectorSpec = SHIPPED) -> list[Detection]:
+    """Turn the outputs of a detector into plates in frame pixels, best first.
 
     Raises `ModelError` for scores that are no probabilities: that is a broken network, not an empty street.
     """
-    scores, quads = outputs["scores"][0], outputs["quads"][0]
-    if not bool(np.all((scores >= 0) & (scores <= 1.001))):
-        raise ModelError(
-            "the detector gives scores that are not between 0 and 1; use another package ([models] detector)"
-        )
-    hits = np.flatnonzero(scores >= config.threshold)
-    if hits.size == 0:
+    pick = FORMATS[spec.format].pick
+    scores, quads = pick([outputs[name] for name in spec.outputs], spec.plates, config.threshold)
+    if scores.size == 0:
         return []
-    mapped = fit.to_frame(quads[hits])
+    if scores.size > MOST_HITS:
+        first = np.argsort(-scores, kind="stable")[:MOST_HITS]
+        scores, quads = scores[first], quads[first]
+    mapped = fit.to_frame(quads)
     usable = plate_like(mapped, fit.frame, config.min_width_px)
-    mapped, scores = mapped[usable], scores[hits][usable]
+    mapped, scores = mapped[usable], scores[usable]
     best = nms(mapped, scores, config.nms_iou)[: config.max_plates]
     return [Detection(mapped[i].astype(np.float32), min(float(scores[i]), 1.0)) for i in best]
 

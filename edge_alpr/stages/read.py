@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_alpr.errors import ModelError
-from edge_alpr.evidence import NONE, read_from_slots
+from edge_alpr.characters import CHANCES, OutputKind, folding
+from edge_alpr.evidence import ALPHABET, NONE, read_from_slots
+from edge_alpr.feed import Feed, FeedBuffer
 from edge_alpr.geometry import CROP_HEIGHT, CROP_WIDTH
 from edge_alpr.ports import Session
 from edge_alpr.types import Crop, Floats, Read
@@ -17,26 +19,70 @@ from edge_alpr.types import Crop, Floats, Read
 FAINT = 0.1
 """Least chance of a character between two read ones for a slot of its own, "none" being its best guess."""
 
+ReaderAxes: TypeAlias = Literal["NTC", "TNC"]
+Decoding: TypeAlias = Literal["ctc", "slots"]
+_FEED = Feed("crops", (0, 1, CROP_HEIGHT, CROP_WIDTH))
 _Ints = NDArray[np.intp]
 
 
-class Reader:
-    """Crops in, reads out, in the same order. It owns one input buffer, so a reader serves one thread."""
+@dataclass(frozen=True, slots=True)
+class ReaderSpec:
+    """What the stage must know of a reader; the defaults are the shipped one's way."""
 
-    def __init__(self, session: Session, max_batch: int = 8) -> None:
+    feed: Feed = _FEED
+    output: str = "logprobs"
+    """Name of the output that is read."""
+    kind: OutputKind = "logprobs"
+    axes: ReaderAxes = "NTC"
+    """Pictures, steps or slots, classes."""
+    decode: Decoding = "ctc"
+    alphabet: str = ALPHABET
+    blank: int | None = NONE
+    temperature: float = 1.0
+
+
+SHIPPED = ReaderSpec()
+
+
+class Reader:
+    """Crops in, reads out, in the same order. It owns its input buffer, so a reader serves one thread."""
+
+    def __init__(self, session: Session, spec: ReaderSpec = SHIPPED, max_batch: int = 8) -> None:
         self._session = session
-        self._buffer = np.zeros((max_batch, 1, CROP_HEIGHT, CROP_WIDTH), np.uint8)
+        self._spec = spec
+        self._folding = folding(spec.alphabet, spec.blank)
+        self._frozen = spec.feed.shape[0]
+        self._most = self._frozen or max_batch
+        self._buffer = FeedBuffer(spec.feed, self._most)
 
     def __call__(self, crops: Sequence[Crop]) -> list[Read]:
         """Read crops; no crops, no run. Raises `ModelError` when the network fails or answers nonsense."""
         reads: list[Read] = []
-        for size in batch_sizes(len(crops), len(self._buffer)):
+        for size in self._batches(len(crops)):
             batch = crops[len(reads) : len(reads) + size]
-            for row, crop in zip(self._buffer, batch, strict=False):
-                row[0] = crop.image
-            logprobs = self._session.run({"crops": self._buffer[:size]})["logprobs"]
-            reads += [read_from_slots(ctc_slots(p)) for p in posteriors(logprobs[: len(batch)])]
+            for plane, crop in zip(self._buffer.planes, batch, strict=False):
+                plane[:] = crop.image
+            raw = self._session.run(self._buffer.feeds(size))[self._spec.output]
+            reads += [read_from_slots(slots) for slots in self._slots(raw, len(batch))]
         return reads
+
+    def _batches(self, count: int) -> Iterable[int]:
+        if self._frozen:
+            return [self._frozen] * -(-count // self._frozen)
+        return batch_sizes(count, self._most)
+
+    def _slots(self, raw: Floats, count: int) -> Iterable[Floats]:
+        chances = column_chances(raw, self._spec, self._folding)[:count]
+        return chances if self._spec.decode == "slots" else map(ctc_slots, chances)
+
+
+def column_chances(raw: Floats, spec: ReaderSpec, matrix: Floats | None) -> Floats:
+    """What a reader answers to probabilities (N, T, A + 1) over our columns; `matrix` is its `folding`.
+
+    Raises `ModelError` where the answer is not of the kind that `spec` says.
+    """
+    chances = CHANCES[spec.kind](raw if spec.axes == "NTC" else raw.swapaxes(0, 1), spec.temperature)
+    return chances if matrix is None else chances @ matrix
 
 
 def batch_sizes(count: int, most: int) -> Iterator[int]:
@@ -51,19 +97,6 @@ def batch_sizes(count: int, most: int) -> Iterator[int]:
             size //= 2
         yield size
         count -= size
-
-
-def posteriors(logprobs: Floats) -> Floats:
-    """Log-probabilities (N, T, A + 1) to probabilities whose rows sum to 1.
-
-    Raises `ModelError` for anything else: that is a broken network, not a plate without characters.
-    """
-    with np.errstate(over="ignore"):
-        chances = np.exp(logprobs)
-    totals = chances.sum(axis=-1, keepdims=True)
-    if not bool(np.all(np.abs(totals - 1) < 0.02)):
-        raise ModelError("the reader gives no log-probabilities; use another package ([models] reader)")
-    return np.asarray(chances / totals, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

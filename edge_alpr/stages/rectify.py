@@ -14,18 +14,31 @@ FLAT_STD = 1.0
 """Crops whose light varies by less (grey levels) are flat: what varies is noise, not a plate."""
 
 
-def cut(luma: Luma, detection: Detection) -> Crop:
-    """Cut one plate out of a frame (H, W) uint8. The crop owns its pixels; the frame may go afterwards."""
-    upright = geometry.rectify(luma, detection.quad)
+def cut(
+    luma: Luma, detection: Detection, shape: geometry.CropShape = geometry.CROP, normalise: bool = True
+) -> Crop:
+    """Cut one plate out of a frame (H, W) uint8, for a reader that wants crops of that shape.
+
+    The crop owns its pixels; the frame may go afterwards. Without `normalise` its light stays as it was.
+    """
+    upright = geometry.rectify(luma, detection.quad, shape)
     width, height = geometry.quad_size(detection.quad)
     return Crop(
-        image=geometry.normalise_light(upright),
+        image=geometry.normalise_light(upright) if normalise else upright,
         detection=detection,
         width_px=width,
         height_px=height,
-        sharpness=sharpness(upright),
+        sharpness=sharpness(_comparable(upright)),
         clipped=clipped(detection.quad, (luma.shape[1], luma.shape[0])),
     )
+
+
+def _comparable(upright: Luma) -> Luma:
+    """The crop at the size of the shipped reader's, so that the sharpness means the same for every reader."""
+    if upright.shape == (geometry.CROP_HEIGHT, geometry.CROP_WIDTH):
+        return upright
+    size = (geometry.CROP_WIDTH, geometry.CROP_HEIGHT)
+    return np.asarray(cv2.resize(upright, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def sharpness(crop: Luma) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
@@ -39,6 +41,19 @@ class Residual(nn.Module):
         return F.relu(x + self.second(self.first(x)))
 
 
+@dataclass(frozen=True)
+class Size:
+    """Channels at strides 2 to 32, residual blocks at strides 16 and 32, channels of the fine corners' branch."""
+
+    widths: tuple[int, int, int, int, int]
+    blocks: tuple[int, int]
+    fine: int
+
+
+TIERS = {"large": Size((16, 32, 48, 64, 96), (1, 2), 32), "small": Size((8, 16, 32, 48, 64), (1, 1), 24)}
+"""One recipe, two sizes: whoever drives the budget may choose."""
+
+
 class PlateNet(nn.Module):
     """(N, 1, H, W) luma, 0 to 255, H and W multiples of 32, to raw (N, 19, H/8, W/8).
 
@@ -47,18 +62,18 @@ class PlateNet(nn.Module):
     say where, seen from a cell near a corner, that corner lies exactly, in cells (one pair a corner).
     """
 
-    def __init__(self, widths: tuple[int, ...] = (16, 32, 48, 64, 96), blocks: tuple[int, ...] = (1, 2)) -> None:
+    def __init__(self, size: Size = TIERS["large"]) -> None:
         super().__init__()
-        w2, w4, w8, w16, w32 = widths
+        w2, w4, w8, w16, w32 = size.widths
         self.to8 = nn.Sequential(_conv(1, w2, 2), _conv(w2, w4, 2), _conv(w4, w8, 2))
-        self.to16 = nn.Sequential(_conv(w8, w16, 2), *(Residual(w16) for _ in range(blocks[0])))
-        self.to32 = nn.Sequential(_conv(w16, w32, 2), *(Residual(w32) for _ in range(blocks[1])))
+        self.to16 = nn.Sequential(_conv(w8, w16, 2), *(Residual(w16) for _ in range(size.blocks[0])))
+        self.to32 = nn.Sequential(_conv(w16, w32, 2), *(Residual(w32) for _ in range(size.blocks[1])))
         self.down_to_16 = nn.Conv2d(w32, w16, 1)
         self.mix16 = _conv(w16, w16)
         self.down_to_8 = nn.Conv2d(w16, w8, 1)
         self.mix8 = nn.Sequential(_conv(w8, w8), _conv(w8, w8))
         self.head = nn.Conv2d(w8, 11, 1)
-        self.fine = nn.Sequential(_conv(w8, 32), nn.Conv2d(32, 8, 1))
+        self.fine = nn.Sequential(_conv(w8, size.fine), nn.Conv2d(size.fine, 8, 1))
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
         nn.init.constant_(self.head.bias[:1], -4.6)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.detector.corners import Find, corners
+
 MAX_WIDTH = 1280
 LOOSE = ("campus",)
 
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """A real plate: `box` (4,) float32 in pixels; `doubtful` ones are neither right nor wrong."""
+    """A real plate: `box` (4,) float32 in pixels; `doubtful` ones are neither right nor wrong.
+
+    `quad` (4, 2) is where the corners were seen from near (see `corners`), None where that is not known.
+    """
 
     box: NDArray[np.float32]
     text: str
     doubtful: bool
     legibility: str
+    quad: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +86,17 @@ def load_set(data: Path, source: str, split: str) -> list[Picture]:
     return pictures
 
 
+def with_corners(pictures: list[Picture], find: Find) -> list[Picture]:
+    """The same pictures, with the corners of their plates where they can be told."""
+    return [replace(picture, labels=tuple(_look_at(picture, find))) for picture in pictures]
+
+
+def _look_at(picture: Picture, find: Find) -> Iterator[Label]:
+    luma = np.asarray(cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    for label in picture.labels:
+        yield label if label.doubtful else replace(label, quad=corners(find, luma, label.box))
+
+
 def _negative(name: str, image: NDArray[np.uint8]) -> Picture:
     return Picture(name, _fit(image)[0], (), np.zeros((0, 4), np.float32), True, False, "negatives")
 
@@ -101,11 +119,9 @@ def load_negatives(data: Path, clip_frames: int = 40) -> list[Picture]:
     return found
 
 
-def load_training(data: Path) -> dict[str, list[Picture]]:
-    """Everything that may be trained on, by source; `dev` is never among it."""
-    return {
-        "dashcam": load_set(data, "dashcam", "train"),
-        "openimages": load_set(data, "openimages", "train"),
-        "campus": load_set(data, "campus", "train"),
-        "negatives": load_negatives(data),
-    }
+def load_training(data: Path, find: Find | None = None) -> dict[str, list[Picture]]:
+    """Everything that may be trained on, by source; `dev` is never among it. `find` tells the plates' corners."""
+    sets = {name: load_set(data, name, "train") for name in ("dashcam", "openimages", "campus")}
+    if find:
+        sets = {name: with_corners(pictures, find) for name, pictures in sets.items()}
+    return {**sets, "negatives": load_negatives(data)}

@@ -20,6 +20,10 @@ SMALLEST_WIDTH, SMALLEST_HEIGHT = 9.0, 3.0
 """Plates below this size, in network pixels, are neither asked for nor punished."""
 
 
+TURNED, TURN_DEGREES = 0.3, 8.0
+"""Share of scenes that are turned as a whole, as by a camera held askew, and the spread of the angle."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """`luma` (H, W) uint8 with `quads` (n, 4, 2) float32 in its pixels and their kinds (see targets)."""
@@ -59,6 +63,21 @@ class Draft:
         )
 
 
+def turn(draft: Draft, degrees: float) -> None:
+    """Turn a scene around its middle. Where only the box of a plate was known, that box is loose afterwards."""
+    height, width = draft.luma.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
+    ground = float(draft.luma.mean())
+    draft.luma = np.asarray(
+        cv2.warpAffine(draft.luma, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=ground), np.uint8
+    )
+    quads, kinds = draft.quads, draft.kinds
+    draft.quads, draft.kinds, draft.taken = [], [], []
+    for quad, kind in zip(quads, kinds, strict=True):
+        turned = np.asarray(quad @ matrix[:, :2].T + matrix[:, 2], np.float32)
+        draft.add(turned, SCORE_ONLY if kind == BOX_ONLY else kind)
+
+
 @dataclass(frozen=True)
 class Window:
     """Where the scene lies in its picture: out = (in + 0.5 - origin) * scale - 0.5."""
@@ -67,7 +86,12 @@ class Window:
     scale: Floats
     mirrored_width: float
 
+    def quad(self, quad: Floats) -> Floats:
+        """Corners (4, 2) in the scene; a mirrored scene has no use for them."""
+        return np.asarray((quad + 0.5 - self.origin) * self.scale - 0.5, np.float32)
+
     def boxes(self, boxes: Floats) -> Floats:
+        """Boxes (n, 4) in the scene."""
         out = ((boxes.reshape(-1, 2, 2) + 0.5 - self.origin) * self.scale - 0.5).astype(np.float32)
         if self.mirrored_width:
             out[..., 0] = self.mirrored_width - 1 - out[:, ::-1, 0]
@@ -137,6 +161,8 @@ class Composer:
             self._another_plate(rng, draft)
         for _ in range(int(rng.choice([0, 1, 2, 4], p=[0.45, 0.25, 0.2, 0.1]))):
             _decoy(rng, draft)
+        if rng.random() < TURNED:
+            turn(draft, float(rng.normal(0, TURN_DEGREES)))
         luma = spoil(rng, draft.luma)
         full = np.full((size[1], size[0]), PADDING, np.uint8)
         full[: luma.shape[0], : luma.shape[1]] = luma
@@ -154,6 +180,8 @@ class Composer:
                 draft.add(_box_quad(box), IGNORE)
             elif replace and box[2] - box[0] > 12:
                 self._replace(rng, draft, box)
+            elif label.quad is not None and not window.mirrored_width:
+                draft.add(window.quad(label.quad), CORNERS)
             else:
                 draft.add(_box_quad(box), SCORE_ONLY if picture.loose else BOX_ONLY)
 

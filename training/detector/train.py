@@ -19,7 +19,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from training.detector.model import HEIGHT, WIDTH, Detector, PlateNet
+from training.detector.corners import shipped_detector
+from training.detector.model import HEIGHT, TIERS, WIDTH, Detector, PlateNet
 from training.detector.paste import PlateBank
 from training.detector.pictures import Picture, load_set, load_training
 from training.detector.plot import draw_curves
@@ -34,6 +35,8 @@ class Recipe:
     """Everything that decides the outcome; written beside the checkpoint."""
 
     data: str = "../shared/data"
+    tier: str = "large"
+    start: str = ""
     seed: int = 20240601
     steps: int = 16000
     hours: float = 0.0
@@ -93,8 +96,11 @@ class Trainer:
     def __init__(self, recipe: Recipe, out: Path) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.out = recipe, out
-        self.net = PlateNet().to(memory_format=torch.channels_last)
-        self.mean = PlateNet()
+        self.net = PlateNet(TIERS[recipe.tier])
+        if recipe.start:
+            self.net.load_state_dict(torch.load(recipe.start, weights_only=True)["mean"])
+        self.net.to(memory_format=torch.channels_last)
+        self.mean = PlateNet(TIERS[recipe.tier])
         self.mean.load_state_dict(self.net.state_dict())
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
@@ -190,6 +196,7 @@ def _score_all(trainer: Trainer, dev: dict[str, list[Picture]]) -> dict[str, flo
 def train(recipe: Recipe, out: Path, resume: bool = True) -> None:
     """Train to the end of the schedule; checkpoint, curves and recipe lie in `out`."""
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)  # before the loader forks: a pool of threads does not survive it
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
     trainer = Trainer(recipe, out)
@@ -197,7 +204,7 @@ def train(recipe: Recipe, out: Path, resume: bool = True) -> None:
         trainer.restore(out / "last.pt")
     data = Path(recipe.data)
     dev = {name: load_set(data, name, "dev") for name in ("dashcam", "openimages")}
-    batches = SceneBatches(recipe, load_training(data), trainer.step)
+    batches = SceneBatches(recipe, load_training(data, shipped_detector()), trainer.step)
     loader = DataLoader(
         batches, batch_size=None, num_workers=1, prefetch_factor=6, worker_init_fn=_lower_priority,
         multiprocessing_context="fork",
@@ -237,10 +244,15 @@ def main(
     out: Annotated[Path, typer.Option(help="For checkpoint, curves, recipe.")] = Path("runs/detector"),
     steps: Annotated[int, typer.Option(help="Length of the schedule in batches.")] = Recipe.steps,
     hours: Annotated[float, typer.Option(help="Length of the schedule in hours; 0: steps.")] = 0.0,
+    tier: Annotated[str, typer.Option(help=f"Size of the network: {', '.join(TIERS)}.")] = Recipe.tier,
+    start: Annotated[str, typer.Option(help="Checkpoint of an earlier detector to go on from.")] = "",
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = Recipe.rate,
+    seed: Annotated[int, typer.Option(help="Of all chance.")] = Recipe.seed,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = True,
 ) -> None:
     """Train the plate detector."""
-    train(Recipe(data=str(data), steps=steps, hours=hours), out, resume)
+    recipe = Recipe(str(data), tier=tier, start=start, seed=seed, steps=steps, hours=hours, rate=rate)
+    train(recipe, out, resume)
 
 
 if __name__ == "__main__":

@@ -21,19 +21,23 @@ def conv(cin: int, cout: int, stride: tuple[int, int] = (1, 1)) -> nn.Sequential
 
 
 class Residual(nn.Module):
+    """Starts as the identity, so that a trained network can be deepened."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = conv(channels, channels)
-        self.second = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
-        )
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
+        nn.init.zeros_(self.second[1].weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x + self.second(self.first(x)))
 
 
 class Mixer(nn.Module):
-    """One self-attention layer over the steps of both rows: a character may look at its neighbours and line."""
+    """One self-attention layer over the steps of both rows: a character may look at its neighbours and line.
+
+    Starts as the identity.
+    """
 
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -41,6 +45,9 @@ class Mixer(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim))
+        for last in (self.out, self.mlp[2]):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         n, t, d = x.shape
@@ -53,7 +60,10 @@ class Mixer(nn.Module):
 class Reader(nn.Module):
     """`crops` (N, 1, 32, 128), any scale of uint8 values -> log-probabilities (N, 64, 37)."""
 
-    def __init__(self, widths: tuple[int, int, int, int] = (24, 48, 72, 96), mixers: int = 1) -> None:
+    def __init__(
+        self, widths: tuple[int, ...] = (32, 56, 80, 112), mixers: int = 2, deeper: tuple[int, ...] = (4, 9)
+    ) -> None:
+        """`deeper` names the layers of the body that a further residual block follows."""
         super().__init__()
         a, b, c, d = widths
         self.body = nn.Sequential(
@@ -68,12 +78,24 @@ class Reader(nn.Module):
             conv(c, d, (2, 1)),  # 2 x 32
             Residual(d),
         )
+        outs = (a, a, b, b, b, c, c, c, d, d)
+        self.deeper = nn.ModuleDict({str(layer): Residual(outs[layer]) for layer in deeper})
         self.place = nn.Parameter(torch.zeros(1, 64, d))
         self.mixers = nn.Sequential(*(Mixer(d, 4, 2 * d) for _ in range(mixers)))
         self.head = nn.Linear(d, CLASSES)
 
     def forward(self, crops: Tensor) -> Tensor:
-        x = self.body((crops.float() - 128.0) * (1 / 64))
+        x = (crops.float() - 128.0) * (1 / 64)
+        for number, layer in enumerate(self.body):
+            x = layer(x)
+            if str(number) in self.deeper:
+                x = self.deeper[str(number)](x)
         n, d = x.shape[:2]
         x = x.reshape(n, d, 64).transpose(1, 2) + self.place
         return torch.log_softmax(self.head(self.mixers(x)).float(), dim=-1)
+
+    def start_from(self, state: dict[str, Tensor]) -> None:
+        """Take the weights of a network with fewer layers; the others stay the identity."""
+        left = self.load_state_dict({name: value.float() for name, value in state.items()}, strict=False)
+        if left.unexpected_keys or any(not name.startswith(("deeper", "mixers")) for name in left.missing_keys):
+            raise ValueError(f"not a smaller network of this kind: {left}")

@@ -23,8 +23,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from edge_alpr.geometry import box_quad, normalise_light, rectify
+from edge_alpr.geometry import normalise_light, rectify
 from training.curves import draw_curves
+from training.detector.corners import shipped_detector
 from training.reader.data import RealPlate, batch, load_real
 from training.reader.model import ALPHABET, BLANK, Reader
 
@@ -36,13 +37,15 @@ class Recipe:
     seed: int = 7
     steps: int = 9500
     batch: int = 96
+    start: str = ""
     peak_rate: float = 2.0e-3
     weight_decay: float = 0.02
     real_share_first: float = 0.08
     real_share_last: float = 0.4
     average: float = 0.999
     widths: tuple[int, int, int, int] = (32, 56, 80, 112)
-    mixers: int = 1
+    mixers: int = 2
+    deeper: tuple[int, ...] = (4, 9)
 
 
 class Batches(IterableDataset[tuple[Tensor, list[str]]]):
@@ -82,11 +85,11 @@ def greedy(logprobs: NDArray[np.float32]) -> str:
 
 
 def dev_crops(data: Path) -> dict[str, tuple[Tensor, list[str]]]:
-    """Upright-box crops of the development split: a figure for the curves, not the product's own cut."""
+    """Crops of the development split as the product cuts them (by the label's box where the detector misses)."""
     crops = {}
-    for name, plates in load_real(data, "dev").items():
+    for name, plates in load_real(data, "dev", shipped_detector()).items():
         if plates:
-            images = [normalise_light(rectify(p.luma, box_quad(*p.box))) for p in plates]
+            images = [normalise_light(rectify(p.luma, p.quads[-1])) for p in plates]
             crops[name] = torch.from_numpy(np.stack(images)[:, None]), [p.text for p in plates]
     return crops
 
@@ -105,8 +108,11 @@ class Trainer:
     def __init__(self, recipe: Recipe, out: Path) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.out, self.step, self.hours = recipe, out, 0, 0.0
-        self.model = Reader(recipe.widths, recipe.mixers).to(memory_format=torch.channels_last)
-        self.average = Reader(recipe.widths, recipe.mixers).eval()
+        self.model = Reader(recipe.widths, recipe.mixers, recipe.deeper)
+        if recipe.start:
+            self.model.start_from(torch.load(recipe.start, weights_only=True)["average"])
+        self.model.to(memory_format=torch.channels_last)
+        self.average = Reader(recipe.widths, recipe.mixers, recipe.deeper).eval()
         self.average.load_state_dict(self.model.state_dict())
         self.optimiser = torch.optim.AdamW(self.model.parameters(), weight_decay=recipe.weight_decay)
 
@@ -166,7 +172,7 @@ def train(recipe: Recipe, data: Path, out: Path, every: int) -> None:
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     trainer = Trainer(recipe, out)
     trainer.resume()
-    real, dev = load_real(data), dev_crops(data)
+    real, dev = load_real(data, find=shipped_detector()), dev_crops(data)
     loader = DataLoader(Batches(recipe, real, trainer.step), batch_size=None, num_workers=1, prefetch_factor=8)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     losses: list[float] = []
@@ -194,12 +200,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/reader"))
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--start", default="", help="checkpoint of an earlier reader to go on from")
+    parser.add_argument("--rate", type=float, default=Recipe.peak_rate, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--every", type=int, default=500, help="steps between checkpoints")
     args = parser.parse_args()
     cv2.setNumThreads(1)  # before the loader forks: a pool of threads does not survive it
     torch.set_num_threads(args.threads)
-    train(Recipe(seed=args.seed, steps=args.steps), args.data, args.out, args.every)
+    recipe = Recipe(seed=args.seed, steps=args.steps, start=args.start, peak_rate=args.rate)
+    train(recipe, args.data, args.out, args.every)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The verb `models`: list, verify, compare and swap model packages."""

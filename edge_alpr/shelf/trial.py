@@ -1,0 +1,126 @@
+"""Trying a package: its card and hash, its graph, and a run on a drawn plate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edge_alpr.config import DetectConfig
+from edge_alpr.doctor.networks import GOLDEN_BOX, GOLDEN_TEXT, golden_frame
+from edge_alpr.errors import ModelError
+from edge_alpr.geometry import box_iou, box_quad, quad_box
+from edge_alpr.infer import adapt
+from edge_alpr.infer.package import ModelPackage, list_packages, load_package, shipped_folder
+from edge_alpr.infer.rungs import open_session
+from edge_alpr.ports import Session
+from edge_alpr.stages.detect import Detector
+from edge_alpr.stages.read import Reader
+from edge_alpr.types import Detection
+
+STEPS = ("hash and card", "graph", "trial run")
+_SAME_PLACE = 0.3
+_RUNS, _WARM_UP = 15, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a package did: `failed` is the step that did not hold, empty if all did, and `problem` why.
+
+    `said` is what came out for the drawn plate, `ms` the median of a run on one core.
+    """
+
+    path: Path
+    package: ModelPackage | None = None
+    failed: str = ""
+    problem: str = ""
+    said: str = ""
+    ms: float = 0.0
+
+
+def try_package(path: Path) -> Trial:
+    """Try one package, as far as it gets; what it reads of the drawn plate is told, not judged."""
+    try:
+        package = load_package(path)
+    except ModelError as error:
+        return Trial(path, failed=STEPS[0], problem=str(error))
+    try:
+        session = open_session(package, 1)
+    except ModelError as error:
+        return Trial(path, package, STEPS[1], str(error))
+    try:
+        run = _detect if package.card.kind == "detector" else _read
+        said, ms = run(package, session)
+    except ModelError as error:
+        return Trial(path, package, STEPS[2], f"{path}: {error}")
+    return Trial(path, package, said=said, ms=ms)
+
+
+def packages_of(targets: Sequence[Path]) -> list[Path]:
+    """The ONNX files that folders and files name; the shipped ones for none. Raises `ModelError` for no model."""
+    paths: list[Path] = []
+    for target in targets or [shipped_folder()]:
+        found = [listed.path for listed in list_packages(target)] if target.is_dir() else [target]
+        if not found:
+            raise ModelError(f"{target}: no .onnx file is in there; name the folder that holds them")
+        paths += found
+    return paths
+
+
+def show_trials(trials: Sequence[Trial], console: Console) -> bool:
+    """A row for each package, below it the reasons; True if all hold."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("name", "kind", *STEPS, "drawn plate", "one core"):
+        table.add_column(heading, overflow="fold")
+    for trial in trials:
+        card = trial.package.card if trial.package else None
+        names = (card.name, card.kind) if card else (trial.path.stem, "")
+        told = (trial.said, "" if trial.failed else f"{trial.ms:.2f} ms")
+        table.add_row(*map(Text, names), *_marks(trial.failed), *map(Text, told))
+    console.print(table)
+    for trial in trials:
+        if trial.failed:
+            console.print(Text.assemble(("refused ", "red"), trial.problem), soft_wrap=True)
+    return not any(trial.failed for trial in trials)
+
+
+def _marks(failed: str) -> list[Text]:
+    """A mark for each step: those before the failed one hold, those after it were not tried."""
+    if not failed:
+        return [Text("ok", "green")] * len(STEPS)
+    place = STEPS.index(failed)
+    return [Text("ok", "green")] * place + [Text("refused", "red")] + [Text("")] * (len(STEPS) - place - 1)
+
+
+def _detect(package: ModelPackage, session: Session) -> tuple[str, float]:
+    find, frame = Detector(session, DetectConfig(), adapt.detector_spec(package.card)), golden_frame()
+    found, box = find(frame), quad_box(box_quad(*GOLDEN_BOX))
+    hit = any(box_iou(quad_box(plate.quad), box) >= _SAME_PLACE for plate in found)
+    others = f", {len(found) - hit} more" if len(found) > hit else ""
+    return ("found" if hit else "not found") + others, median_ms(lambda: find(frame))
+
+
+def _read(package: ModelPackage, session: Session) -> tuple[str, float]:
+    read = Reader(session, adapt.reader_spec(package.card))
+    crop = adapt.cutter(package.card)(golden_frame(), Detection(box_quad(*GOLDEN_BOX), 1.0))
+    (said,) = read([crop])
+    right = "" if said.plate == GOLDEN_TEXT else f", it says {GOLDEN_TEXT}"
+    return f"{said.plate or 'no text'} {said.score:.0%}{right}", median_ms(lambda: read([crop]))
+
+
+def median_ms(run: Callable[[], object]) -> float:
+    """Milliseconds of a call: the median of a few, after a few to warm up."""
+    for _ in range(_WARM_UP):
+        run()
+    times: list[float] = []
+    for _ in range(_RUNS):
+        start = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - start) * 1e3)
+    return median(times)
