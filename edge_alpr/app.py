@@ -14,6 +14,7 @@ from rich.console import Console
 
 from edge_alpr.camera import open_source, wall_ms
 from edge_alpr.config import Config
+from edge_alpr.formats import NO_FORMATS, Formats, open_formats
 from edge_alpr.infer.package import ModelPackage, load_package, shipped
 from edge_alpr.infer.rungs import open_session
 from edge_alpr.pipeline import Identity, Pipeline, Stages, Told
@@ -39,14 +40,15 @@ class Models:
     detect: Detector
     read: Reader
     identities: dict[str, str]
+    formats: Formats = NO_FORMATS
 
     def observe(self, luma: Luma) -> tuple[list[Observation], dict[str, float]]:
-        """Read one picture by itself: its plates and the milliseconds of each stage."""
+        """Read one picture by itself: its plates, texts not to be told left out, and the milliseconds of each stage."""
         start = time.perf_counter()
         detections: list[Detection] = self.detect(luma)
         found = time.perf_counter()
         crops: list[Crop] = [cut(luma, d) for d in detections]
-        reads: list[Read] = self.read(crops)
+        reads: list[Read] = [self.formats.withheld(read) for read in self.read(crops)]
         done = time.perf_counter()
         observations = [Observation(*parts) for parts in zip(detections, crops, reads, strict=True)]
         return observations, {
@@ -57,7 +59,8 @@ class Models:
 
 
 def open_models(config: Config) -> Models:
-    """Load both packages and open their sessions. Raises `ModelError`."""
+    """Load both packages and open their sessions. Raises `ModelError`, and `ConfigError` for wrong formats."""
+    formats = open_formats(config.formats)
     detector = _package(config.models.detector, "detector")
     reader = _package(config.models.reader, "reader")
     threads = config.models.threads
@@ -66,8 +69,9 @@ def open_models(config: Config) -> Models:
     pad = detector.card.detector.pad if detector.card.detector else 114
     return Models(
         Detector(detect, config.detect, (rows, columns), pad),
-        Reader(read),
+        Reader(read, interpret=formats.interpret),
         {"detector": detect.identity, "reader": read.identity},
+        formats,
     )
 
 
@@ -87,8 +91,8 @@ def make_pipeline(config: Config, models: Models, clock_source: str = "unset") -
         cut=cut,
         read=models.read,
         motion=CameraMotion(),
-        track=Tracker(config.track),
-        decide=EventMaker(config.event, device_id(config)),
+        track=Tracker(config.track, models.formats.interpret),
+        decide=EventMaker(config.event, device_id(config), models.formats),
     )
     return Pipeline(stages, Identity(device_id(config), clock_source, models.identities))
 
@@ -102,6 +106,7 @@ class Summary:
     reads: int = 0
     confirmed: int = 0
     withdrawn: int = 0
+    withheld: int = 0
     seconds: float = 0.0
     dropped: int = 0
     restarts: int = 0
@@ -212,6 +217,7 @@ class Drive:
     def _sum_up(self, started: float, source: FrameSource, pipeline: Pipeline, store: EventStore) -> None:
         summary, counters, counts = self.summary, source.counters, pipeline.counts
         summary.frames, summary.plates, summary.reads = counts.frames, counts.plates, counts.reads
+        summary.withheld = pipeline.withheld
         summary.seconds = time.monotonic() - started
         summary.dropped, summary.restarts = counters.dropped, counters.restarts
         summary.caps_changes, summary.unreadable = counters.caps_changes, counters.unreadable

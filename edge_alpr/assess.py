@@ -83,7 +83,8 @@ class _Stills:
         luma = load_luma(path)
         height, width = luma.shape
         whole = Detection(box_quad(0, 0, width - 1, height - 1), 1.0)
-        return [PlateFound(whole.quad, 1.0, self._models.read([cut(luma, whole)])[0])]
+        read = self._models.formats.withheld(self._models.read([cut(luma, whole)])[0])
+        return [PlateFound(whole.quad, 1.0, read)]
 
 
 def replay(

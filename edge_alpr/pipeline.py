@@ -59,6 +59,9 @@ class Tracking(Protocol):
 class Deciding(Protocol):
     """Sightings in, what to tell out."""
 
+    withheld: int
+    """Vehicles not told because their texts fit no format that was asked for."""
+
     def update(self, sightings: Sequence[Sighting]) -> list[Decision]:
         """Take one frame's sightings."""
 
@@ -136,6 +139,11 @@ class Pipeline:
         self._identity = identity
         self.timings = Timings()
         self.counts = Counts()
+
+    @property
+    def withheld(self) -> int:
+        """Vehicles not told because their texts fit no format that was asked for."""
+        return self._stages.decide.withheld
 
     def process(self, frame: Frame) -> list[Told]:
         """Take one frame; it is released as soon as its crops are cut."""

@@ -211,6 +211,15 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionGuess:
+    """A country or state that a plate may come from (`ro`, `us-ca`), its name, and the probability."""
+
+    code: str
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """What other programs hear of (JSON lines, MQTT, webhook): the stable contract of docs/events.md."""
 

@@ -13,7 +13,7 @@ import pytest
 LAYERS = (
     "types errors models samples",
     "config geometry evidence ports",
-    "fusion path",
+    "fusion path formats",
     "passages",
     "stages stages/*",
     "camera infer sinks device display",

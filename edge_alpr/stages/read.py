@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_alpr.errors import ModelError
-from edge_alpr.evidence import NONE, read_from_slots
+from edge_alpr.evidence import NONE, Interpret, read_from_slots
 from edge_alpr.geometry import CROP_HEIGHT, CROP_WIDTH
 from edge_alpr.ports import Session
 from edge_alpr.types import Crop, Floats, Read
@@ -23,8 +23,9 @@ _Ints = NDArray[np.intp]
 class Reader:
     """Crops in, reads out, in the same order. It owns one input buffer, so a reader serves one thread."""
 
-    def __init__(self, session: Session, max_batch: int = 8) -> None:
+    def __init__(self, session: Session, max_batch: int = 8, interpret: Interpret = read_from_slots) -> None:
         self._session = session
+        self._interpret = interpret
         self._buffer = np.zeros((max_batch, 1, CROP_HEIGHT, CROP_WIDTH), np.uint8)
 
     def __call__(self, crops: Sequence[Crop]) -> list[Read]:
@@ -35,7 +36,7 @@ class Reader:
             for row, crop in zip(self._buffer, batch, strict=False):
                 row[0] = crop.image
             logprobs = self._session.run({"crops": self._buffer[:size]})["logprobs"]
-            reads += [read_from_slots(ctc_slots(p)) for p in posteriors(logprobs[: len(batch)])]
+            reads += [self._interpret(ctc_slots(p)) for p in posteriors(logprobs[: len(batch)])]
         return reads
 
 
