@@ -43,12 +43,12 @@ class Models:
     formats: Formats = NO_FORMATS
 
     def observe(self, luma: Luma) -> tuple[list[Observation], dict[str, float]]:
-        """Read one picture by itself: its plates, texts not to be told left out, and the milliseconds of each stage."""
+        """Read one picture by itself: its plates and the milliseconds of each stage."""
         start = time.perf_counter()
         detections: list[Detection] = self.detect(luma)
         found = time.perf_counter()
         crops: list[Crop] = [cut(luma, d) for d in detections]
-        reads: list[Read] = [self.formats.withheld(read) for read in self.read(crops)]
+        reads: list[Read] = self.read(crops)
         done = time.perf_counter()
         observations = [Observation(*parts) for parts in zip(detections, crops, reads, strict=True)]
         return observations, {
@@ -93,6 +93,7 @@ def make_pipeline(config: Config, models: Models, clock_source: str = "unset") -
         motion=CameraMotion(),
         track=Tracker(config.track, models.formats.interpret),
         decide=EventMaker(config.event, device_id(config), models.formats),
+        guess=models.formats.guess,
     )
     return Pipeline(stages, Identity(device_id(config), clock_source, models.identities))
 

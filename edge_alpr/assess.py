@@ -76,7 +76,9 @@ class _Stills:
 
     def picture(self, path: Path) -> list[PlateFound]:
         observations, _ = self._models.observe(load_luma(path))
-        return [PlateFound(o.detection.quad, o.detection.score, o.read) for o in observations]
+        return [
+            PlateFound(o.detection.quad, o.detection.score, self._models.formats.withheld(o.read)) for o in observations
+        ]
 
     def crop(self, path: Path) -> list[PlateFound]:
         """A picture that is one plate, cut at its edges: only the reader runs."""

@@ -92,7 +92,7 @@ class FormatsConfig(Section, frozen=True):
     """Codes such as ro or us-ca, and groups such as eu, us: `edge-alpr formats` lists them."""
     mode: Literal["hint", "filter"] = "hint"
     """hint: texts that fit are likelier; filter: besides, texts that do not fit are not told, but counted."""
-    strength: Share = 0.3
+    strength: Share = 0.2
     """Share of the odds counted from the table (an exponent) that is believed; 0: none."""
     table: str = ""
     """A TOML file of your own formats, added to the shipped table or in place of its entries."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 Luma: TypeAlias = NDArray[np.uint8]
@@ -247,6 +248,8 @@ class Event:
     images: Images = field(default_factory=Images)
     processing_time_ms: dict[str, float] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    region: RegionGuess | UnsetType = UNSET
+    """Only where `[formats] regions` is set and one of them is likely at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_alpr.formats.prior import DOMESTIC
 from edge_alpr.formats.table import Region
-from edge_alpr.formats.tiles import Tile, tiles_of
+from edge_alpr.formats.tiles import DOMESTIC, Tile, tiles_of
 from edge_alpr.types import Candidate, Read, RegionGuess
 
 _LEAST = 0.01

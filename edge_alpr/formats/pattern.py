@@ -87,11 +87,11 @@ def bundled(words: tuple[str, ...]) -> Iterator[tuple[Places, float]]:
 
 def spelled_out(chosen: str) -> str:
     """`A-CX` is ABCX, in the alphabet's order. Raises `ValueError` for what is no letter, digit or range."""
-    chars = re.sub(r"(.)-(.)", lambda r: ALPHABET[_at(r[1]) : _at(r[2]) + 1] or "?", chosen)
+    chars = re.sub(r"([A-Z0-9])-([A-Z0-9])", lambda ends: _range(*ends.groups()), chosen)
     if not chars or any(char not in ALPHABET for char in chars):
         raise ValueError(f"'{chosen}' is no choice of A-Z and 0-9")
     return "".join(sorted(set(chars), key=ALPHABET.index))
 
 
-def _at(char: str) -> int:
-    return ALPHABET.index(char)
+def _range(first: str, last: str) -> str:
+    return ALPHABET[ALPHABET.index(first) : ALPHABET.index(last) + 1] or "?"

@@ -103,11 +103,14 @@ def _region(code: str, values: Any, origin: str) -> Region:
         raise ConfigError(f"{origin}: [{code}]: a region is a code such as ro or us-ca") from error
     try:
         entry = msgspec.convert(values, Entry)
-        letters = spelled_out(entry.letters)
-    except (msgspec.ValidationError, ValueError) as error:
+    except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         key = where.strip("`").removeprefix("$.")
         raise ConfigError(f"{origin}: [{code}] {key + ': ' if key else ''}{what.replace('`', '')}") from error
+    try:
+        letters = spelled_out(entry.letters)
+    except ValueError as error:
+        raise ConfigError(f"{origin}: [{code}] letters: {error}") from error
     shapes = (_shapes(entry, number, letters, f"{origin}: [{code}]") for number in range(len(entry.formats)))
     return Region(code, entry, tuple(shapes))
 

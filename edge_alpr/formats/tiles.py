@@ -21,6 +21,9 @@ _SLIP = 0.1
 _LENGTHS = 10.0
 """Free text is as likely to be of each length up to this, and each of its characters any of 36."""
 
+DOMESTIC = 9.0
+"""Plates of the chosen regions for each other one."""
+
 _Doubles = NDArray[np.float64]
 Place = tuple[str, tuple[float, float]]
 """The characters a place takes, and the share of a twin's mass that it takes too: of 0 and O, of 1 and I."""
