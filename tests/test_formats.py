@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import subprocess
+import sys
 import time
 from functools import cache
 from itertools import product
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from helpers_traffic import CONFUSED, NoisyText, plate_text, slots_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
-from edge_alpr.config import FormatsConfig, parse_config
+from edge_alpr.app import Drive, Screen
+from edge_alpr.camera import open_source
+from edge_alpr.config import (
+    Config,
+    FormatsConfig,
+    ModelsConfig,
+    OutputConfig,
+    SourceConfig,
+    StoreConfig,
+    parse_config,
+)
 from edge_alpr.errors import ConfigError
 from edge_alpr.evidence import ALPHABET, NONE, canonical, read_from_slots, text_scores
 from edge_alpr.formats import Formats, choose, guess, load_table, open_formats, shipped
@@ -21,6 +38,7 @@ from edge_alpr.formats.pattern import parse_pattern
 from edge_alpr.formats.table import fits, parse_table
 from edge_alpr.formats.tiles import Sieve, tile_scores, tiles_of
 from edge_alpr.fusion import Fusion
+from edge_alpr.screen import show_summary
 from edge_alpr.types import Floats
 
 seeds = st.integers(0, 2**32 - 1)
@@ -349,3 +367,74 @@ def test_a_guess_is_of_the_regions_that_fit_and_adds_up_to_one_at_most() -> None
 def test_a_guess_is_as_sure_as_the_read_at_most() -> None:
     guesses = guess(read_from_slots(slots_of("B123ABC", 0.8)))
     assert sum(g.score for g in guesses) <= sum(c.score for c in read_from_slots(slots_of("B123ABC", 0.8)).candidates)
+
+
+# The whole way
+
+
+@pytest.mark.slow
+def test_a_filter_tells_what_fits_and_counts_the_rest(tmp_path: Path) -> None:
+    """The sample drive, whose plates are of no country in particular; three of its ten fit British formats."""
+    config = Config(
+        formats=FormatsConfig(regions=("gb",), mode="filter"),
+        models=ModelsConfig(threads=1),
+        store=StoreConfig(path=str(tmp_path / "store"), keep_images=False),
+        output=OutputConfig(events=str(tmp_path / "events.jsonl")),
+    )
+    screen = io.StringIO()
+    summary = Drive(config, Screen()).run()
+    show_summary(Console(file=screen, width=120), summary)
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    told = [event["plate"] for event in events if event["state"] == "confirmed"]
+    assert sorted(told) == ["KT83XTU", "VUX638", "XT62HRV"]
+    assert summary.withheld == 7
+    assert "7 not told as they fit no format" in screen.getvalue()
+    assert all(formats("gb").fits(c["plate"]) for event in events for c in event["candidates"])
+    assert all(event["region"]["code"] == "gb" for event in events)
+
+
+def edge_alpr(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edge_alpr.cli", *map(str, args)]
+    environment = {**os.environ, "COLUMNS": "100"}
+    return subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def still(folder: Path, section: str) -> tuple[Path, Path]:
+    """A frame of the sample drive as a picture, and a configuration."""
+    with open_source(SourceConfig()) as source:
+        for frame in source:
+            with frame:
+                cv2.imwrite(str(folder / "frame.png"), np.ascontiguousarray(frame.luma))
+            break
+    (folder / "car.toml").write_text(f"[formats]\n{section}\n")
+    return folder / "frame.png", folder / "car.toml"
+
+
+def test_a_still_says_that_its_text_is_withheld_and_where_it_may_be_from(tmp_path: Path) -> None:
+    picture, config = still(tmp_path, 'regions = ["ro"]\nmode = "filter"')
+    plates = json.loads(edge_alpr("read", "--jsonl", picture, "--config", config).stdout)["plates"]
+    assert plates[0]["withheld"] is True
+    assert (plates[0]["plate"], plates[0]["candidates"]) == ("", [{"plate": "", "score": 0.0}])
+    assert "(fits no format)" in edge_alpr("read", picture, "--config", config).stdout
+    config.write_text('[formats]\nregions = ["us"]\n')
+    plate = json.loads(edge_alpr("read", "--jsonl", picture, "--config", config).stdout)["plates"][0]
+    assert (plate["plate"], plate["region"]["code"]) == ("7XKM482", "us-ca")
+    assert "withheld" not in plate
+    plain = json.loads(edge_alpr("read", "--jsonl", picture).stdout)["plates"][0]
+    assert not {"region", "withheld"} & set(plain)
+
+
+def test_the_command_lists_the_table_and_tests_a_text() -> None:
+    assert "Romania" in edge_alpr("formats", "ro").stdout
+    assert len(edge_alpr("formats").stdout.splitlines()) > len(shipped())
+    tested = edge_alpr("formats", "eu", "--test", "b 123 abc")
+    assert tested.returncode == 0
+    assert "[B] DDD LLL" in tested.stdout
+    assert "likeliest: ro 100%" in tested.stdout
+    nothing = edge_alpr("formats", "ro", "--test", "WAB1234")
+    assert nothing.returncode == 1
+    assert "fits no format" in nothing.stdout
+    for wrong in (("formats", "xy"), ("formats", "--test", "B-?")):
+        done = edge_alpr(*wrong)
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
