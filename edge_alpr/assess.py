@@ -75,14 +75,17 @@ class _Stills:
 
     def picture(self, path: Path) -> list[PlateFound]:
         observations, _ = self._models.observe(load_luma(path))
-        return [PlateFound(o.detection.quad, o.detection.score, o.read) for o in observations]
+        return [
+            PlateFound(o.detection.quad, o.detection.score, self._models.formats.withheld(o.read)) for o in observations
+        ]
 
     def crop(self, path: Path) -> list[PlateFound]:
         """A picture that is one plate, cut at its edges: only the reader runs."""
         luma = load_luma(path)
         height, width = luma.shape
         whole = Detection(box_quad(0, 0, width - 1, height - 1), 1.0)
-        return [PlateFound(whole.quad, 1.0, self._models.read([self._models.cut(luma, whole)])[0])]
+        read = self._models.formats.withheld(self._models.read([self._models.cut(luma, whole)])[0])
+        return [PlateFound(whole.quad, 1.0, read)]
 
 
 def replay(

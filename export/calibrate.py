@@ -1,4 +1,4 @@
-"""The reader's temperature: log-probabilities are divided by it, so that a text stated at 0.9 is right nine times in ten.
+"""The reader's temperature: log-probabilities are divided by it, so that nine in ten texts stated at 0.9 are right.
 
 One number, fitted on the development split; figures are those of each set under the temperature fitted on the others.
 """
