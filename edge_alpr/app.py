@@ -14,6 +14,7 @@ from rich.console import Console
 
 from edge_alpr.camera import open_source, wall_ms
 from edge_alpr.config import Config, Tier
+from edge_alpr.formats import NO_FORMATS, Formats, open_formats
 from edge_alpr.infer import adapt
 from edge_alpr.infer.adapt import Cut
 from edge_alpr.infer.package import configured
@@ -42,6 +43,7 @@ class Models:
     read: Reader
     identities: dict[str, str]
     cut: Cut = cut
+    formats: Formats = NO_FORMATS
 
     def using(self, detector: OpenDetector) -> Models:
         """The same reader with another detector; both stay open, so this may happen between two frames."""
@@ -80,15 +82,20 @@ def open_detector(config: Config, tier: Tier | None = None) -> OpenDetector:
 
 
 def open_models(config: Config, tier: Tier | None = None) -> Models:
-    """Load both packages and open their sessions; `tier` as in `open_detector`. Raises `ModelError`."""
+    """Load both packages and open their sessions; `tier` as in `open_detector`.
+
+    Raises `ModelError`, and `ConfigError` for wrong formats.
+    """
+    formats = open_formats(config.formats)
     detector = open_detector(config, tier)
     package = configured(config.models, "reader")
     session = open_session(package, config.models.threads)
     return Models(
         detector.detect,
-        Reader(session, adapt.reader_spec(package.card)),
+        Reader(session, adapt.reader_spec(package.card), interpret=formats.interpret),
         {"detector": detector.identity, "reader": session.identity},
         adapt.cutter(package.card),
+        formats,
     )
 
 
@@ -97,17 +104,22 @@ def device_id(config: Config) -> str:
     return config.store.device_id or socket.gethostname() or "edge-alpr"
 
 
+def _plain(tracker: Tracking) -> Tracking:
+    return tracker
+
+
 def make_pipeline(
-    config: Config, models: Models, clock_source: str = "unset", track: Tracking | None = None
+    config: Config, models: Models, clock_source: str = "unset", wrap: Callable[[Tracking], Tracking] = _plain
 ) -> Pipeline:
-    """A fresh pipeline: its tracker (a new one where `track` is None) and its memory of told plates are empty."""
+    """A fresh pipeline: its tracker and its memory of told plates are empty. `wrap` may listen to the tracker."""
     stages = Stages(
         detect=models.detect,
         cut=models.cut,
         read=models.read,
         motion=CameraMotion(),
-        track=track or Tracker(config.track),
-        decide=EventMaker(config.event, device_id(config)),
+        track=wrap(Tracker(config.track, models.formats.interpret)),
+        decide=EventMaker(config.event, device_id(config), models.formats),
+        guess=models.formats.guess,
     )
     return Pipeline(stages, Identity(device_id(config), clock_source, models.identities))
 
@@ -121,6 +133,7 @@ class Summary:
     reads: int = 0
     confirmed: int = 0
     withdrawn: int = 0
+    withheld: int = 0
     seconds: float = 0.0
     dropped: int = 0
     restarts: int = 0
@@ -231,6 +244,7 @@ class Drive:
     def _sum_up(self, started: float, source: FrameSource, pipeline: Pipeline, store: EventStore) -> None:
         summary, counters, counts = self.summary, source.counters, pipeline.counts
         summary.frames, summary.plates, summary.reads = counts.frames, counts.plates, counts.reads
+        summary.withheld = pipeline.withheld
         summary.seconds = time.monotonic() - started
         summary.dropped, summary.restarts = counters.dropped, counters.restarts
         summary.caps_changes, summary.unreadable = counters.caps_changes, counters.unreadable

@@ -211,6 +211,38 @@ def evaluate(
         raise typer.Exit(2)
 
 
+@app.command("formats")
+def show_formats(
+    regions: Annotated[
+        list[str] | None, typer.Argument(help="Codes (ro, us-ca), countries (us), groups (eu).", metavar="[REGION…]")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--test", help="Which formats this text fits, and the likeliest regions.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """List the plate formats of countries and states, or test a text against them. Exit code 1 if it fits none.
+
+    **Examples**
+
+    ```text
+    edge-alpr formats                     all of the table
+    edge-alpr formats ro us-ca            two regions
+    edge-alpr formats eu --test B123ABC   which formats of the EU it fits
+    ```
+    """
+    from edge_alpr.formats import choose, load_table
+    from edge_alpr.formats.show import list_regions, test_text
+
+    table = load_table(load_config(config).formats.table)
+    chosen = choose(table, regions) if regions else tuple(table.values())
+    console = Console(highlight=False)
+    if text is None:
+        list_regions(chosen, console)
+    elif not test_text(text, chosen, console):
+        raise typer.Exit(1)
+
+
 @app.command("config")
 def show_config(
     config: ConfigOption = None,

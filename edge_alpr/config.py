@@ -89,6 +89,19 @@ class EventConfig(Section, frozen=True):
     """The same vehicle seen again within so long is the same passage: no second notification."""
 
 
+class FormatsConfig(Section, frozen=True):
+    """Plate formats of countries as a prior over texts; off while `regions` is empty. See docs/formats.md."""
+
+    regions: tuple[str, ...] = ()
+    """Codes such as ro or us-ca, and groups such as eu, us: `edge-alpr formats` lists them."""
+    mode: Literal["hint", "filter"] = "hint"
+    """hint: texts that fit are likelier; filter: besides, texts that do not fit are not told, but counted."""
+    strength: Share = 0.2
+    """Share of the odds counted from the table (an exponent) that is believed; 0: none."""
+    table: str = ""
+    """A TOML file of your own formats, added to the shipped table or in place of its entries."""
+
+
 class StoreConfig(Section, frozen=True):
     """The event store on disk."""
 
@@ -117,6 +130,7 @@ class Config(Section, frozen=True):
     detect: DetectConfig = DetectConfig()
     track: TrackConfig = TrackConfig()
     event: EventConfig = EventConfig()
+    formats: FormatsConfig = FormatsConfig()
     store: StoreConfig = StoreConfig()
     output: OutputConfig = OutputConfig()
 

@@ -6,9 +6,10 @@ A slots matrix is (L, A + 1) float32: one row a possible character position, col
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import nlargest
 from operator import itemgetter
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ _BEAM, _OPTIONS, _CRUMB = 20, 8, 1e-6
 """Beginnings kept in the search for the best texts; characters of a slot it tries, and how likely beside its best."""
 
 _Doubles = NDArray[np.float64]
+Interpret: TypeAlias = Callable[[Floats], Read]
+"""What slots say: `read_from_slots`, or the same with more known, such as the formats of a country."""
 
 
 def canonical(text: str) -> str:
@@ -79,7 +82,7 @@ def read_from_slots(slots: Floats) -> Read:
     """A `Read`: its best text, the probability of the whole text and of each character, the n best."""
     candidates = n_best(slots)
     best = candidates[0]
-    return Read(best.plate, best.score, _char_scores(slots, best.plate), candidates, slots)
+    return Read(best.plate, best.score, char_scores(slots, best.plate), candidates, slots)
 
 
 def text_scores(slots: Floats | _Doubles, texts: Sequence[str]) -> _Doubles:
@@ -97,7 +100,7 @@ def text_scores(slots: Floats | _Doubles, texts: Sequence[str]) -> _Doubles:
     return np.asarray(begun[np.arange(len(texts)), [len(text) for text in texts]])
 
 
-def _char_scores(slots: Floats, text: str) -> tuple[float, ...]:
+def char_scores(slots: Floats, text: str) -> tuple[float, ...]:
     """The probability of each character of `text` in the slot that most likely shows it."""
     if not text:
         return ()

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_alpr.evidence import NONE, TWINS, fold, read_from_slots
+from edge_alpr.evidence import NONE, TWINS, Interpret, fold, read_from_slots
 from edge_alpr.types import Crop, Floats, Read
 
 _MISREAD = 0.02
@@ -92,9 +92,9 @@ class Fusion:
             slots[swap, given], slots[swap, taken] = slots[swap, taken], slots[swap, given]
         return slots
 
-    def read(self) -> Read:
+    def read(self, interpret: Interpret = read_from_slots) -> Read:
         """The fused slots as a `Read`; its score counts O and 0, I and 1 as the same."""
-        return read_from_slots(self.slots())
+        return interpret(self.slots())
 
     def _merge(self, slots: Floats, weight: float) -> None:
         """Add `weight` times the log of `slots`, aligned; a row without a partner speaks for none there."""

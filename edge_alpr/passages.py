@@ -12,7 +12,7 @@ from enum import Enum
 
 from rapidfuzz.distance import Levenshtein
 
-from edge_alpr.evidence import canonical, fold, text_scores
+from edge_alpr.evidence import Interpret, canonical, fold, read_from_slots, text_scores
 from edge_alpr.fusion import Fusion, quality
 from edge_alpr.types import Sighting
 
@@ -71,12 +71,12 @@ class Passage:
             return Relation.OTHER
         return Relation.BETTER if preference(self.sighting, sighting) > _DECISIVE else Relation.SAME
 
-    def joined(self, sighting: Sighting) -> Sighting:
+    def joined(self, sighting: Sighting, interpret: Interpret = read_from_slots) -> Sighting:
         """The sighting with the evidence of this earlier passage of the same vehicle added to its own."""
         fusion = Fusion()
         for part in (self.sighting, sighting):
             fusion.add(part.read.slots, quality(part.best.crop, part.best.read))
-        read, reads = fusion.read(), self.sighting.reads + sighting.reads
+        read, reads = fusion.read(interpret), self.sighting.reads + sighting.reads
         agreeing = sum(
             part.agreement * part.reads
             for part in (self.sighting, sighting)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Protocol
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from edge_alpr.geometry import pixel_box
 from edge_alpr.stages.event import Decision
@@ -25,6 +26,7 @@ from edge_alpr.types import (
     Observation,
     Point,
     Read,
+    RegionGuess,
     Sighting,
 )
 
@@ -59,6 +61,9 @@ class Tracking(Protocol):
 class Deciding(Protocol):
     """Sightings in, what to tell out."""
 
+    withheld: int
+    """Vehicles not told because their texts fit no format that was asked for."""
+
     def update(self, sightings: Sequence[Sighting]) -> list[Decision]:
         """Take one frame's sightings."""
 
@@ -76,6 +81,8 @@ class Stages:
     motion: Motion
     track: Tracking
     decide: Deciding
+    guess: Callable[[Read], RegionGuess | UnsetType] = lambda read: UNSET
+    """Where a plate may come from."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,11 @@ class Pipeline:
         self._identity = identity
         self.timings = Timings()
         self.counts = Counts()
+
+    @property
+    def withheld(self) -> int:
+        """Vehicles not told because their texts fit no format that was asked for."""
+        return self._stages.decide.withheld
 
     def process(self, frame: Frame) -> list[Told]:
         """Take one frame; it is released as soon as its crops are cut."""
@@ -201,6 +213,7 @@ class Pipeline:
             track_id=sighting.track_id,
             processing_time_ms=self.timings.latest(),
             models=self._identity.models,
+            region=cleaned(self._stages.guess(sighting.read)),
         )
         return Told(event, sighting.best)
 
@@ -208,6 +221,11 @@ class Pipeline:
 def clean(score: float) -> float:
     """A score as the contract wants it: 0 to 1, four digits (rounding errors of sums cut off)."""
     return round(min(max(score, 0.0), 1.0), 4)
+
+
+def cleaned(guess: RegionGuess | UnsetType) -> RegionGuess | UnsetType:
+    """A guess with its score as the contract wants it."""
+    return guess if isinstance(guess, UnsetType) else replace(guess, score=clean(guess.score))
 
 
 def iso_utc(epoch_ms: int) -> str:

@@ -51,7 +51,8 @@ def show_summary(console: Console, summary: Summary) -> None:
     table.add_row("frames", f"{summary.frames}{losses}")
     table.add_row("plates seen", f"{summary.plates}, {summary.reads} with a text")
     first = "" if summary.first_plate_s is None else f", the first {summary.first_plate_s:.1f} s after the start"
-    table.add_row("vehicles", f"{summary.confirmed} confirmed, {summary.withdrawn} withdrawn{first}")
+    withheld = f", {summary.withheld} not told as they fit no format" if summary.withheld else ""
+    table.add_row("vehicles", f"{summary.confirmed} confirmed, {summary.withdrawn} withdrawn{withheld}{first}")
     table.add_row("speed", f"{summary.fps:.1f} fps over {summary.seconds:.1f} s, decoding included")
     table.add_row("latency", f"p50 {total[0]:.1f} ms, p99 {total[1]:.1f} ms from decoded frame to event")
     stages = [f"{name} {p50:.1f}/{p99:.1f}" for name, (p50, p99) in summary.stages.items() if name != "total"]

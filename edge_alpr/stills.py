@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from rich.console import Console
 from rich.progress import track
 
@@ -13,9 +14,10 @@ from edge_alpr.app import Models, open_models
 from edge_alpr.camera.pictures import load_luma
 from edge_alpr.config import Config
 from edge_alpr.errors import ImageError
+from edge_alpr.formats import Formats
 from edge_alpr.geometry import pixel_box
-from edge_alpr.pipeline import clean
-from edge_alpr.types import Box, Candidate, Observation, Point
+from edge_alpr.pipeline import clean, cleaned
+from edge_alpr.types import Box, Candidate, Observation, Point, RegionGuess
 
 _WORTH_SAYING = 0.1
 
@@ -30,6 +32,10 @@ class Plate(msgspec.Struct, frozen=True):
     coordinates: tuple[Point, ...]
     char_scores: tuple[float, ...]
     candidates: tuple[Candidate, ...]
+    withheld: bool | UnsetType = UNSET
+    """True where the text is left out because it fits no format that was asked for."""
+    region: RegionGuess | UnsetType = UNSET
+    """Only where `[formats] regions` is set and one of them is likely at all."""
 
 
 class Still(msgspec.Struct, frozen=True):
@@ -54,12 +60,12 @@ def read_still(path: Path, models: Models) -> Still:
     luma = load_luma(path)
     height, width = luma.shape
     observations, times = models.observe(luma)
-    plates = tuple(_plate(seen, width, height) for seen in observations)
+    plates = tuple(_plate(seen, width, height, models.formats) for seen in observations)
     return Still(str(path), width, height, plates, times)
 
 
-def _plate(seen: Observation, width: int, height: int) -> Plate:
-    quad, read = seen.detection.quad, seen.read
+def _plate(seen: Observation, width: int, height: int, formats: Formats) -> Plate:
+    quad, read = seen.detection.quad, formats.withheld(seen.read)
     return Plate(
         plate=read.plate,
         score=clean(read.score),
@@ -68,6 +74,8 @@ def _plate(seen: Observation, width: int, height: int) -> Plate:
         coordinates=tuple(Point(round(float(x), 1), round(float(y), 1)) for x, y in quad),
         char_scores=tuple(clean(score) for score in read.char_scores),
         candidates=tuple(Candidate(c.plate, clean(c.score)) for c in read.candidates),
+        withheld=UNSET if read is seen.read else True,
+        region=cleaned(formats.guess(read)),
     )
 
 
@@ -92,5 +100,10 @@ def print_stills(images: Sequence[Path], config: Config, jsonl: bool) -> int:
 
 def _line(still: Still) -> str:
     """One picture for people; texts that are most likely wrong are not spelled out."""
-    texts = [f"{p.plate} {p.score:.0%}" if p.score >= _WORTH_SAYING else "(unread)" for p in still.plates]
-    return f"{still.source}: {', '.join(texts) or 'no plate'}"
+    return f"{still.source}: {', '.join(map(_words, still.plates)) or 'no plate'}"
+
+
+def _words(plate: Plate) -> str:
+    if plate.withheld is True:
+        return "(fits no format)"
+    return f"{plate.plate} {plate.score:.0%}" if plate.score >= _WORTH_SAYING else "(unread)"

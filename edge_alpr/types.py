@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 Luma: TypeAlias = NDArray[np.uint8]
@@ -212,6 +213,15 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionGuess:
+    """A country or state that a plate may come from (`ro`, `us-ca`), its name, and the probability."""
+
+    code: str
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """What other programs hear of (JSON lines, MQTT, webhook): the stable contract of docs/events.md."""
 
@@ -239,6 +249,8 @@ class Event:
     images: Images = field(default_factory=Images)
     processing_time_ms: dict[str, float] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    region: RegionGuess | UnsetType = UNSET
+    """Only where `[formats] regions` is set and one of them is likely at all."""
 
 
 @dataclass(frozen=True, slots=True)

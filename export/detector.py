@@ -23,6 +23,7 @@ from export.graph import one_core, to_onnx
 from training.detector.model import HEIGHT, PADDING, TIERS, TOP_K, WIDTH, Detector, PlateNet
 from training.detector.pictures import load_set
 from training.detector.score import THRESHOLD, Tally, letterbox, score
+from training.fingerprint import data_versions
 
 Luma = NDArray[np.uint8]
 SHIPPED = Path("edge_alpr/models/plate-detector.onnx")
@@ -99,11 +100,15 @@ def _figures(exported: OnnxDetector, data: Path) -> dict[str, float]:
     return figures
 
 
-def _card(state: dict[str, Any], figures: dict[str, float], machine: str, note: str) -> Card:
+def _card(
+    state: dict[str, Any], figures: dict[str, float], versions: list[str], machine: str, note: str
+) -> Card:
     recipe = state["recipe"]
     length = f"--hours {recipe['hours']}" if recipe["hours"] else f"--steps {recipe['steps']}"
+    tier = recipe.get("tier", "large")
+    start = f" --start {recipe['start']} --rate {recipe['rate']}" if recipe.get("start") else ""
     return Card(
-        name="plate-detector",
+        name="plate-detector" if tier == "large" else f"plate-detector-{tier}",
         kind="detector",
         version="1",
         sha256="0" * 64,
@@ -111,16 +116,16 @@ def _card(state: dict[str, Any], figures: dict[str, float], machine: str, note: 
         description="Number plates on a letterboxed luma frame: score and four corners, best peaks first.",
         input=InputCard(name="luma", shape=(1, 1, HEIGHT, WIDTH), dtype="uint8", layout="luma"),
         output=OutputCard(names=("scores", "quads")),
-        detector=DetectorCard(pad=PADDING, top_k=TOP_K),
+        detector=DetectorCard(pad=PADDING, top_k=TOP_K, tier=tier),
         training=TrainingCard(
-            command=f"python -m training.detector.train --data ../shared/data --out runs/detector {length}",
+            command=f"python -m training.detector.train --data ../shared/data --out runs/detector --tier {tier} "
+            f"--seed {recipe['seed']} {length}{start}",
             hours=round(state["seconds"] / 3600, 2),
             machine=machine,
             seed=recipe["seed"],
         ),
         data={
-            "pictures": ["dashcam train (MIT)", "openimages train (CC BY 2.0)", "campus (Apache-2.0)",
-                         "road_negatives and video (MIT)"],
+            "pictures": versions,
             "plates": "rendered by training.plates, composed into the pictures; real boxes too",
             "images_seen": int(state["images"]),
             **({"note": note} if note else {}),
@@ -149,7 +154,8 @@ def main(
     print(f"ONNX and PyTorch agree on {agreed} pictures, {partial.stat().st_size / 1e6:.2f} MB")
     figures = _figures(exported, data)
     partial.replace(out)
-    print(f"wrote {out} and {write_card(out, _card(state, figures, machine, note)).name}")
+    versions = data_versions(data, ("dashcam", "openimages", "campus", "road_negatives", "video"))
+    print(f"wrote {out} and {write_card(out, _card(state, figures, versions, machine, note)).name}")
     if keep:
         keep.parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, keep)

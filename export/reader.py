@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,8 +20,10 @@ from numpy.typing import NDArray
 from edge_alpr.geometry import CROP_HEIGHT, CROP_MARGIN_X, CROP_MARGIN_Y, CROP_WIDTH
 from edge_alpr.infer.card import Card, InputCard, OutputCard, ReaderCard, TrainingCard
 from edge_alpr.infer.package import write_card
+from export.calibrate import fit
 from export.graph import one_core, to_onnx
-from training.reader.data import rendered_sample
+from training.fingerprint import data_versions
+from training.reader.data import SETS, rendered_sample
 from training.reader.model import ALPHABET, BLANK, Reader
 from training.reader.train import dev_crops, whole_plates
 
@@ -71,7 +74,27 @@ def median_ms(path: Path) -> float:
     return float(np.median(times))
 
 
-def _card(state: dict[str, Any], figures: dict[str, float], machine: str, note: str) -> Card:
+def command(recipe: dict[str, Any]) -> str:
+    """The line that trains a reader like this one."""
+    start = f" --start {recipe['start']} --rate {recipe['peak_rate']}" if recipe.get("start") else ""
+    return (
+        f"python -m training.reader.train --data ../shared/data --out runs/reader --seed {recipe['seed']} "
+        f"--steps {recipe['steps']}{start}"
+    )
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the card says besides the checkpoint's own record."""
+
+    figures: dict[str, float]
+    temperature: float
+    data: list[str]
+    machine: str
+    note: str
+
+
+def _card(state: dict[str, Any], facts: Facts) -> Card:
     recipe = state["recipe"]
     return Card(
         name="plate-reader",
@@ -82,21 +105,22 @@ def _card(state: dict[str, Any], figures: dict[str, float], machine: str, note: 
         description="Text of one- and two-line plates on upright luma crops: CTC log-probabilities over two rows.",
         input=InputCard(name="crops", shape=(0, 1, CROP_HEIGHT, CROP_WIDTH), dtype="uint8", layout="luma"),
         output=OutputCard(names=("logprobs",)),
-        reader=ReaderCard(alphabet=ALPHABET, blank=BLANK, margin=(CROP_MARGIN_X, CROP_MARGIN_Y)),
+        reader=ReaderCard(
+            alphabet=ALPHABET, blank=BLANK, margin=(CROP_MARGIN_X, CROP_MARGIN_Y), temperature=facts.temperature
+        ),
         training=TrainingCard(
-            command="python -m training.reader.train --data ../shared/data --out runs/reader",
+            command=command(recipe),
             hours=round(state["hours"], 2),
-            machine=machine,
+            machine=facts.machine,
             seed=recipe["seed"],
         ),
         data={
             "rendered": "training.plates, damaged by training.damage",
-            "real": ["dashcam train (MIT)", "openimages train (CC BY 2.0)", "campus (Apache-2.0)",
-                     "ccpd_crops train (MIT)"],
+            "real": facts.data,
             "crops_seen": int(state["step"] * recipe["batch"]),
-            **({"note": note} if note else {}),
+            **({"note": facts.note} if facts.note else {}),
         },
-        figures=figures,
+        figures=facts.figures,
     )  # fmt: skip
 
 
@@ -111,14 +135,21 @@ def main(
     """Export the plate reader with its card."""
     model, state = load_reader(checkpoint)
     to_onnx(model, torch.zeros((2, 1, CROP_HEIGHT, CROP_WIDTH), dtype=torch.uint8), out, ("crops", ["logprobs"]), True)
-    figures = {}
+    figures, answers, session = {}, {}, one_core(out)
     for name, (crops, texts) in trial_crops(data).items():
         compare(model, out, crops)
         if name != "rendered":
-            figures[f"{name}_dev_whole_from_label_boxes"] = round(whole_plates(model, crops, texts), 4)
+            figures[f"{name}_dev_whole"] = round(whole_plates(model, crops, texts), 4)
+            answers[name] = session.run(["logprobs"], {"crops": crops.numpy()})[0], texts
+    temperature = 1.0
+    if answers:
+        found = fit(answers)
+        temperature = found.temperature
+        figures |= {"dev_ece_at_temperature_1": round(found.ece_before, 4), "dev_ece": round(found.ece_after, 4)}
     figures["median_ms_one_core"] = round(median_ms(out), 2)
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {figures}")
-    write_card(out, _card(state, figures, machine, note))
+    facts = Facts(figures, temperature, data_versions(data, tuple(SETS)), machine, note)
+    write_card(out, _card(state, facts))
     if keep is not None:
         half = {k: v.half() if v.dtype.is_floating_point else v for k, v in model.state_dict().items()}
         keep.parent.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_alpr import passages
-from edge_alpr.config import EventConfig, TrackConfig
-from edge_alpr.evidence import canonical, read_from_slots
+from edge_alpr.config import EventConfig, FormatsConfig, TrackConfig
+from edge_alpr.evidence import ALPHABET, canonical, read_from_slots
+from edge_alpr.formats import open_formats
 from edge_alpr.passages import alike, only_confusable
 from edge_alpr.stages.event import Decision, EventMaker
 from edge_alpr.stages.track import Tracker
@@ -71,6 +72,42 @@ class Driver:
         frames = [sighting(text, at_s + i / 30, track, reads=i + 1, **what) for i in range(5)]  # type: ignore[arg-type]
         last = replace(frames[-1], lost=True, current=None)
         return [step for one in [*frames, last] for step in self.see(one)]
+
+
+def filtering(*regions: str) -> Driver:
+    formats = open_formats(FormatsConfig(regions=regions, mode="filter"))
+    return Driver(EventMaker(EventConfig(), "dev42", formats))
+
+
+def test_a_text_that_fits_no_format_is_never_told_under_a_filter_but_counted() -> None:
+    driver = filtering("ro")
+    assert driver.passage("WAB1234", 10, 1) == []
+    assert driver.passage("B69BMA", 20, 2) == [("possible", "B69BMA"), ("confirmed", "B69BMA")]
+    assert driver.passage("WAB1234", 30, 3) == []
+    assert driver.maker.withheld == 1  # the same vehicle came twice
+
+
+def test_a_possible_text_that_turns_into_one_that_fits_no_format_is_withdrawn_as_it_was_told() -> None:
+    driver = filtering("ro")
+    assert driver.see(sighting("B69BMA", 10, sure=0.93)) == [("possible", "B69BMA")]
+    assert driver.see(sighting("B698MA", 11, reads=4)) == []
+    assert driver.see(sighting("B698MA", 11, reads=4, lost=True)) == [("withdrawn", "B69BMA")]
+    assert driver.maker.withheld == 1
+
+
+def test_the_evidence_of_two_looks_is_read_with_the_formats_in_mind() -> None:
+    """Neither look suffices; joined they say B at the fourth place only because the country has no 8 there."""
+    slots = slots_of("B698MA", 0.98)
+    slots[3] *= 0.5
+    slots[3, ALPHABET.index("B")] += 0.5
+    formats = open_formats(FormatsConfig(regions=("ro",), strength=0.4))
+    plain, hinted = Driver(), Driver(EventMaker(EventConfig(), "dev42", formats))
+    for driver, read in ((plain, read_from_slots(slots)), (hinted, formats.interpret(slots))):
+        for at_s, track in ((10, 1), (40, 2)):
+            seen = replace(sighting("B69BMA", at_s, track, lost=True), read=replace(read, score=0.5))
+            driver.see(seen)
+    assert "confirmed" not in [d.state for d in plain.told]
+    assert said(hinted.told)[-1] == ("confirmed", "B69BMA")
 
 
 def test_possible_then_confirmed_under_one_id() -> None:

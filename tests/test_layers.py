@@ -13,7 +13,7 @@ import pytest
 LAYERS = (
     "types errors models samples",
     "config geometry evidence ports feed boxes",
-    "fusion path characters",
+    "fusion path characters formats",
     "passages",
     "stages stages/*",
     "camera infer sinks device display",

@@ -10,9 +10,11 @@ from helpers_sinks import make_event, one_line, remount, small_disk, start_child
 
 from edge_alpr.errors import EventError, SinkError
 from edge_alpr.sinks.jsonl import JsonLines
-from edge_alpr.sinks.wire import decode_event
-from edge_alpr.types import Event
+from edge_alpr.sinks.wire import decode_event, encode_event
+from edge_alpr.types import Event, RegionGuess
 
+ALWAYS = [f.name for f in fields(Event) if f.name != "region"]
+"""`region` is there only where `[formats] regions` is set."""
 CHILD = """
 import sys
 from helpers_sinks import make_event
@@ -35,7 +37,7 @@ def test_a_line_is_the_contract_object(tmp_path: Path) -> None:
         sink.tell(make_event(2, state="withdrawn"))
         first, second = (tmp_path / "deep" / "er" / "drive.jsonl").read_text().splitlines()  # already flushed
     value = json.loads(first)
-    assert list(value) == [f.name for f in fields(Event)]
+    assert list(value) == ALWAYS
     assert value["box"] == {"xmin": 500, "ymin": 300, "xmax": 620, "ymax": 330}
     assert value["candidates"][0] == {"plate": event.plate, "score": 0.97}
     assert value["coordinates"][0] == {"x": 500.5, "y": 301.0}
@@ -45,12 +47,22 @@ def test_a_line_is_the_contract_object(tmp_path: Path) -> None:
     assert json.loads(second)["state"] == "withdrawn"
 
 
+def test_a_guessed_region_is_one_more_key_with_a_score_that_is_checked() -> None:
+    event = make_event(region=RegionGuess("ro", "Romania", 0.97))
+    body = encode_event(event)
+    assert list(json.loads(body)) == [*ALWAYS, "region"]
+    assert json.loads(body)["region"] == {"code": "ro", "name": "Romania", "score": 0.97}
+    assert decode_event(body) == event
+    with pytest.raises(EventError, match=r"region\.score is 1\.5"):
+        encode_event(make_event(region=RegionGuess("ro", "Romania", 1.5)))
+
+
 def test_the_example_in_the_documentation_is_an_event() -> None:
     text = (Path(__file__).parents[1] / "docs" / "events.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith('{"version"')]
     assert lines
     for line in lines:
-        assert list(json.loads(line)) == [f.name for f in fields(Event)]
+        assert list(json.loads(line)) == ALWAYS
         assert decode_event(line).seq > 0
     for name in (f.name for f in fields(Event)):
         assert any(f"`{name}{shape}`" in text for shape in ("", "[]", "{}")), name

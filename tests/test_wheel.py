@@ -94,6 +94,12 @@ def test_it_holds_the_sample_drive(wheel: Path):
     assert [name for name in samples if name.suffix in {".mp4", ".mkv"}], f"no recording among {samples}"
 
 
+def test_it_holds_the_tables_of_plate_formats(wheel: Path):
+    tables = {name.name for name in _names(wheel) if name.parent.name == "formats" and name.suffix == ".toml"}
+
+    assert tables == {"americas.toml", "europe.toml", "world.toml"}
+
+
 def test_it_is_small(wheel: Path):
     onnx = sum(size for name, size in _names(wheel).items() if name.suffix == ".onnx")
 

@@ -67,6 +67,10 @@ class Style:
     monospaced: bool
     emblems: float
     """Chance that a gap between two groups holds a mark."""
+    filling: bool
+    """Whether the text is spread over all the room there is."""
+    aside: float
+    """Where the text lies in the room it leaves: 0 at the left, 0.5 in the middle."""
 
 
 def render_plate(rng: np.random.Generator) -> RenderedPlate:
@@ -134,6 +138,8 @@ def _write_text(mask: Mask, text: str, layout: Layout, face: Face, rng: np.rando
         weight=int(rng.choice([-3, 0, 3, 5], p=[0.15, 0.55, 0.2, 0.1])),
         monospaced=bool(rng.random() < 0.25),
         emblems=float(rng.choice([0.0, 0.9], p=[0.65, 0.35])),
+        filling=bool(rng.random() < 0.4),
+        aside=float(rng.uniform(0.4, 0.6) if rng.random() < 0.6 else rng.uniform(0.05, 0.95)),
     )
     lines = text.split("/")
     crowded = layout.aspect[0] < 2.3 and len(lines) == 1  # short plates leave room for captions
@@ -143,7 +149,7 @@ def _write_text(mask: Mask, text: str, layout: Layout, face: Face, rng: np.rando
         cap = row * share * (rng.uniform(0.9, 1.0) if len(lines) > 1 else 1.0)
         ink = _set_line(line, cap, (style, face), width * rng.uniform(0.9, 0.96), rng)
         room_x, room_y = width - ink.shape[1], row - cap
-        x = round(max(0.0, room_x * rng.uniform(0.4, 0.6)))
+        x = round(max(0.0, room_x * style.aside))
         y = round(number * row + max(0.0, room_y * rng.uniform(0.4, 0.6)))
         part = mask[y : y + ink.shape[0], x : x + ink.shape[1]]
         np.maximum(part, ink[: part.shape[0], : part.shape[1]], out=part)
@@ -162,7 +168,8 @@ def _set_line(line: str, cap: float, look: tuple[Style, Face], room: float, rng:
         kernel = np.ones((abs(style.weight), abs(style.weight)), np.uint8)
         strip = (cv2.dilate if style.weight > 0 else cv2.erode)(strip, kernel)
     scale = cap / CAP_HEIGHT
-    width = min(strip.shape[1] * scale * style.stretch, room)
+    natural = strip.shape[1] * scale * style.stretch
+    width = min(natural * 1.5 if style.filling else natural, room)
     size = (max(8, round(width)), max(8, round(MASK_HEIGHT * scale)))
     return cv2.resize(strip, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 

@@ -112,13 +112,12 @@ def _compare(
     """Set the other pair's figures beside ours, print both, and give them as JSON values."""
     if isinstance(other, Earlier):
         other_document, identities = other.document, other.models
-        side = Side(other.outcomes, identities.get("reader", ""), None)
+        side = Side(other.outcomes, None)
     else:
         measured = measure(task, other)
         other_document, identities = _document(Request(""), measured), measured.models.identities
-        side = Side(measured.stills.outcomes, identities["reader"], measured.models)
-    here = Side(this.stills.outcomes, this.models.identities["reader"], this.models)
-    comparison = compare_with(side, here, task)
+        side = Side(measured.stills.outcomes, measured.models)
+    comparison = compare_with(side, Side(this.stills.outcomes, this.models), task)
     beside = headlines(other_document, document)
     render_comparison(comparison, [headline.shown() for headline in beside], console)
     figures = {h.path: {"other": h.other, "this": h.this, "difference": h.this - h.other} for h in beside}

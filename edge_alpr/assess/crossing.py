@@ -19,12 +19,18 @@ from edge_alpr.types import Detection
 class Side:
     """What one pair of models made of the plates; `models` is None where they are not at hand (an earlier report).
 
-    `reader` says which reader it was, empty where that is not known.
+    A reader goes with the formats that its configuration asks for.
     """
 
     outcomes: tuple[Outcome, ...]
-    reader: str
     models: Models | None
+
+    def reads_as(self, other: Side) -> bool:
+        """Whether both have one reader; False where that is not known."""
+        mine, its = self.models, other.models
+        if mine is None or its is None:
+            return False
+        return mine.identities["reader"] == its.identities["reader"] and mine.formats == its.formats
 
 
 def compare_with(other: Side, this: Side, task: Task) -> Comparison:
@@ -44,7 +50,7 @@ def _cross(pair: Pair, other: Side, this: Side, paths: dict[str, Path]) -> Cross
     """Exchange one network at a time; where both sides have the same one, that is known without reading."""
     if pair.other.quad and pair.other.quad == pair.this.quad:
         return Crossed(this_reader=pair.this.read, other_reader=pair.other.read)
-    if other.reader and other.reader == this.reader:
+    if this.reads_as(other):
         return Crossed(this_reader=pair.other.read, other_reader=pair.this.read)
     return Crossed(
         this_reader=_read_again(this.models, pair.other, paths),
@@ -58,4 +64,4 @@ def _read_again(models: Models | None, outcome: Outcome, paths: dict[str, Path])
         return None
     luma = load_luma(paths[outcome.image])
     crop = models.cut(luma, Detection(as_quad(outcome.quad), outcome.dscore))
-    return models.read([crop])[0].plate
+    return models.formats.withheld(models.read([crop])[0]).plate

@@ -60,14 +60,16 @@ class _Eyes:
 
     def picture(self, path: Path) -> list[PlateFound]:
         observations, _ = self._models.observe(self._luma(path))
-        return [PlateFound(o.detection.quad, o.detection.score, o.read) for o in observations]
+        withheld = self._models.formats.withheld
+        return [PlateFound(o.detection.quad, o.detection.score, withheld(o.read)) for o in observations]
 
     def crop(self, path: Path) -> list[PlateFound]:
         """A picture that is one plate, cut at its edges: only the reader runs."""
         luma = self._luma(path)
         height, width = luma.shape
         whole = Detection(box_quad(0, 0, width - 1, height - 1), 1.0)
-        return [PlateFound(whole.quad, 1.0, self._models.read([self._models.cut(luma, whole)])[0])]
+        read = self._models.formats.withheld(self._models.read([self._models.cut(luma, whole)])[0])
+        return [PlateFound(whole.quad, 1.0, read)]
 
     def look(self, path: Path, box: BoxPx) -> Conditions:
         return conditions(self._luma(path), box)

@@ -13,7 +13,6 @@ from edge_alpr.config import Config
 from edge_alpr.errors import ImageError
 from edge_alpr.evaluate import Confirmed, LabelledImage, RideReport, Sight, score_events, sights, tracked
 from edge_alpr.pipeline import Pipeline, Told, Tracking
-from edge_alpr.stages.track import Tracker
 from edge_alpr.types import Floats, Frame, Observation, Sighting
 
 _log = logging.getLogger(__name__)
@@ -65,8 +64,8 @@ class _Ride:
     def __init__(self, ride: str, config: Config, models: Models) -> None:
         self._ride = ride
         self._camera_id = config.source.camera_id
-        self._tracker = _Listening(Tracker(config.track))
-        self._pipeline: Pipeline = make_pipeline(config, models, track=self._tracker)
+        self._tracks: _Listening | None = None
+        self._pipeline: Pipeline = make_pipeline(config, models, wrap=self._listen)
         self.confirmed: dict[str, Confirmed] = {}
         self.seen: list[Sight] = []
 
@@ -75,8 +74,12 @@ class _Ride:
         for image, frame in _frames(images, self._camera_id):
             second = image.second
             self._hear(self._pipeline.process(frame), second)
-            self.seen += sights(image, tracked(self._tracker.latest))
+            self.seen += sights(image, tracked(self._tracks.latest if self._tracks else ()))
         self._hear(self._pipeline.finish(), second)
+
+    def _listen(self, tracker: Tracking) -> Tracking:
+        self._tracks = _Listening(tracker)
+        return self._tracks
 
     def _hear(self, told: Sequence[Told], second: float) -> None:
         for event in (t.event for t in told):

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import UnsetType
 
 from edge_alpr.errors import EventError
 from edge_alpr.types import Event
@@ -58,6 +59,8 @@ def canonical_plate(plate: str) -> str:
 def _scores(event: Event) -> Iterator[tuple[str, float]]:
     yield "score", event.score
     yield "agreement", event.agreement
+    if not isinstance(event.region, UnsetType):
+        yield "region.score", event.region.score
     for i, score in enumerate(event.char_scores):
         yield f"char_scores[{i}]", score
     for i, candidate in enumerate(event.candidates):

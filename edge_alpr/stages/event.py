@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 
 from edge_alpr.config import EventConfig
 from edge_alpr.evidence import canonical, fold, text_scores
+from edge_alpr.formats import NO_FORMATS, Formats
 from edge_alpr.passages import (
     Neighbours,
     Passage,
@@ -51,9 +52,13 @@ class Decision:
 
 @dataclass(eq=False)
 class _Life:
-    """What was told of a live track; `events` numbers those it had before the one under way."""
+    """What was told of a live track; `events` numbers those it had before the one under way.
+
+    `possible` is what was told as possible.
+    """
 
     sighting: Sighting
+    possible: Sighting | None = None
     state: State | None = None
     passage: Passage | None = None
     events: int = 0
@@ -69,13 +74,16 @@ class EventMaker:
     then the first stays confirmed. A text that never sufficed counts as evidence when the vehicle comes back.
     """
 
-    def __init__(self, config: EventConfig, device_id: str = "") -> None:
+    def __init__(self, config: EventConfig, device_id: str = "", formats: Formats = NO_FORMATS) -> None:
         self._config = config
+        self._formats = formats
         self._device_id = device_id
         self._lives: dict[TrackKey, _Life] = {}
         self.passages = Passages(config.cooldown_s)
         """What is remembered of the vehicles of the last minutes."""
         self._seq = 0
+        self.withheld = 0
+        """Vehicles whose text was clear but not told, as it fits no format that was asked for."""
 
     def update(self, sightings: Sequence[Sighting]) -> list[Decision]:
         """Take one frame's sightings, ended tracks before live ones as the tracker gives them."""
@@ -121,7 +129,7 @@ class EventMaker:
     def _judge(self, life: _Life, ended: bool) -> list[Decision]:
         """Decide on a track of which nothing is confirmed."""
         heard = self._heard_before(life.sighting)
-        sighting = heard.joined(life.sighting) if heard else life.sighting
+        sighting = heard.joined(life.sighting, self._formats.interpret) if heard else life.sighting
         relations = self._relations(sighting)
         for passage, relation in relations:
             if relation is Relation.SAME:
@@ -133,9 +141,11 @@ class EventMaker:
                 self._confirm(life, sighting, heard)
             ]
         if ended:
+            self.withheld += heard is None and self._is_withheld(sighting)
             self._remember(life, sighting, heard)
             return self._drop(life)
         if life.state is None and self._is_possible(sighting):
+            life.possible = without_pictures(sighting)
             return [self._tell(life, "possible", sighting)]
         return []
 
@@ -155,10 +165,18 @@ class EventMaker:
         return len(sighting.read.plate) >= self._config.min_length and not sighting.best.crop.clipped
 
     def _is_possible(self, sighting: Sighting) -> bool:
-        return self._is_whole(sighting) and sighting.read.score >= self._config.possible_score
+        admitted = self._formats.admits(sighting.read.plate)
+        return admitted and self._is_whole(sighting) and sighting.read.score >= self._config.possible_score
 
     def _is_convincing(self, sighting: Sighting, ended: bool) -> bool:
-        """Whether the text may be confirmed; an ended track may have it from one clear read."""
+        """Whether the text may be confirmed: it is clear, and one of those that may be told."""
+        return self._formats.admits(sighting.read.plate) and self._is_clear(sighting, ended)
+
+    def _is_withheld(self, sighting: Sighting) -> bool:
+        return not self._formats.admits(sighting.read.plate) and self._is_clear(sighting, ended=True)
+
+    def _is_clear(self, sighting: Sighting, ended: bool) -> bool:
+        """Whether the evidence for the text suffices; an ended track may have it from one clear read."""
         settled = ended or sighting.last_stamp_ns - sighting.first_stamp_ns >= _SETTLE_NS
         if not (settled and self._is_whole(sighting)):
             return False
@@ -187,7 +205,10 @@ class EventMaker:
         self.passages.add(sighting, "", life.neighbours)
 
     def _drop(self, life: _Life) -> list[Decision]:
-        return [self._tell(life, "withdrawn", life.sighting)] if life.state == "possible" else []
+        if life.state != "possible" or life.possible is None:
+            return []
+        admitted = self._formats.admits(life.sighting.read.plate)
+        return [self._tell(life, "withdrawn", life.sighting if admitted else life.possible)]
 
     def _withdraw(self, passage: Passage) -> Decision:
         """Take a confirmed event back; its track, if it lives, is judged anew."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_alpr.characters import CHANCES, OutputKind, folding
-from edge_alpr.evidence import ALPHABET, NONE, read_from_slots
+from edge_alpr.evidence import ALPHABET, NONE, Interpret, read_from_slots
 from edge_alpr.feed import Feed, FeedBuffer
 from edge_alpr.geometry import CROP_HEIGHT, CROP_WIDTH
 from edge_alpr.ports import Session
@@ -47,9 +47,16 @@ SHIPPED = ReaderSpec()
 class Reader:
     """Crops in, reads out, in the same order. It owns its input buffer, so a reader serves one thread."""
 
-    def __init__(self, session: Session, spec: ReaderSpec = SHIPPED, max_batch: int = 8) -> None:
+    def __init__(
+        self,
+        session: Session,
+        spec: ReaderSpec = SHIPPED,
+        max_batch: int = 8,
+        interpret: Interpret = read_from_slots,
+    ) -> None:
         self._session = session
         self._spec = spec
+        self._interpret = interpret
         self._folding = folding(spec.alphabet, spec.blank)
         self._frozen = spec.feed.shape[0]
         self._most = self._frozen or max_batch
@@ -63,7 +70,7 @@ class Reader:
             for plane, crop in zip(self._buffer.planes, batch, strict=False):
                 plane[:] = crop.image
             raw = self._session.run(self._buffer.feeds(size))[self._spec.output]
-            reads += [read_from_slots(slots) for slots in self._slots(raw, len(batch))]
+            reads += [self._interpret(slots) for slots in self._slots(raw, len(batch))]
         return reads
 
     def _batches(self, count: int) -> Iterable[int]:

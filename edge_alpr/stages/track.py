@@ -15,7 +15,7 @@ import numpy as np
 from rapidfuzz.distance import LCSseq
 
 from edge_alpr.config import TrackConfig
-from edge_alpr.evidence import canonical
+from edge_alpr.evidence import Interpret, canonical, read_from_slots
 from edge_alpr.fusion import Fusion, quality, same_text
 from edge_alpr.geometry import box_iou
 from edge_alpr.path import Path, box_state, grown_box
@@ -46,13 +46,16 @@ class _When:
 class _Track:
     """One plate: its path, its fused text, and its best picture for each of its commonest texts."""
 
-    def __init__(self, track_id: int, camera_id: str, observation: Observation, when: _When) -> None:
+    def __init__(
+        self, track_id: int, camera_id: str, observation: Observation, when: _When, interpret: Interpret
+    ) -> None:
         self.track_id = track_id
         self.camera_id = camera_id
         self.path = Path(box_state(observation.detection.quad))
         self.first = self.last = when
         self.read = observation.read
         self._fusion = Fusion()
+        self._interpret = interpret
         self._dissent: Floats | None = None
         self._reads = 0
         self._counts: Counter[str] = Counter()
@@ -112,7 +115,7 @@ class _Track:
             else:
                 self._dissent = None
                 self._fusion.add(read.slots, worth, since_s)
-                self.read = self._fusion.read()
+                self.read = self._fusion.read(self._interpret)
         self._keep(text, worth, observation)
 
     def _keep(self, text: str, worth: float, observation: Observation) -> None:
@@ -133,8 +136,9 @@ class Tracker:
     evidence is even anyway.
     """
 
-    def __init__(self, config: TrackConfig) -> None:
+    def __init__(self, config: TrackConfig, interpret: Interpret = read_from_slots) -> None:
         self._config = config
+        self._interpret = interpret
         self._tracks: list[_Track] = []
         self._next_id = 1
         self._stamp_ns: int | None = None
@@ -176,7 +180,7 @@ class Tracker:
         return [track.sighting(None, lost=True) for track in ended]
 
     def _begin(self, observation: Observation, when: _When, camera_id: str) -> _Track:
-        track = _Track(self._next_id, camera_id, observation, when)
+        track = _Track(self._next_id, camera_id, observation, when, self._interpret)
         self._next_id += 1
         self._tracks.append(track)
         return track
