@@ -1,4 +1,4 @@
-"""Draw the README's pictures from a real run over the sample drive: python docs/pictures.py"""
+"""Draw the documents' pictures from a real run over the sample drive: python docs/pictures.py"""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from edge_alpr.app import Drive, Screen, open_models
+from edge_alpr.assess import Request, assess
 from edge_alpr.camera import open_source
 from edge_alpr.config import Config, SourceConfig, StoreConfig
 from edge_alpr.screen import show_summary
@@ -60,6 +61,16 @@ def _mark(canvas: Luma, plate: Observation) -> None:
     cv2.putText(canvas, text, (x, y), 0, 0.8, green, 2, cv2.LINE_AA)
 
 
+def worst_cases() -> None:
+    """docs/worst-cases.jpg: the top of the sheet that `eval` draws."""
+    with tempfile.TemporaryDirectory() as folder:
+        sheet = Path(folder) / "sheet.png"
+        assess(Request("sample://drive", sheet=sheet), Config(), Console(file=io.StringIO()))
+        top = cv2.imread(str(sheet))[: 64 + 3 * 164]
+    cv2.imwrite(str(DOCS / "worst-cases.jpg"), top, [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
 if __name__ == "__main__":
     terminal()
     scene()
+    worst_cases()

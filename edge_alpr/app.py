@@ -19,7 +19,7 @@ from edge_alpr.infer import adapt
 from edge_alpr.infer.adapt import Cut
 from edge_alpr.infer.package import configured
 from edge_alpr.infer.rungs import open_session
-from edge_alpr.pipeline import Identity, Pipeline, Stages, Told
+from edge_alpr.pipeline import Identity, Pipeline, Stages, Told, Tracking
 from edge_alpr.ports import FrameSource
 from edge_alpr.sinks.dispatch import Dispatcher, Start, Subscriber
 from edge_alpr.sinks.jsonl import JsonLines
@@ -104,14 +104,20 @@ def device_id(config: Config) -> str:
     return config.store.device_id or socket.gethostname() or "edge-alpr"
 
 
-def make_pipeline(config: Config, models: Models, clock_source: str = "unset") -> Pipeline:
-    """A fresh pipeline: its tracker and its memory of told plates are empty."""
+def _plain(tracker: Tracking) -> Tracking:
+    return tracker
+
+
+def make_pipeline(
+    config: Config, models: Models, clock_source: str = "unset", wrap: Callable[[Tracking], Tracking] = _plain
+) -> Pipeline:
+    """A fresh pipeline: its tracker and its memory of told plates are empty. `wrap` may listen to the tracker."""
     stages = Stages(
         detect=models.detect,
         cut=models.cut,
         read=models.read,
         motion=CameraMotion(),
-        track=Tracker(config.track, models.formats.interpret),
+        track=wrap(Tracker(config.track, models.formats.interpret)),
         decide=EventMaker(config.event, device_id(config), models.formats),
         guess=models.formats.guess,
     )

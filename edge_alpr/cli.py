@@ -167,10 +167,27 @@ def read(
 
 @app.command("eval")
 def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="Folder with labels.jsonl.", metavar="DATASET")],
+    dataset: Annotated[
+        str,
+        typer.Argument(help="Folder with labels.jsonl, Pascal VOC, YOLO or CSV; or sample://drive.", metavar="DATASET"),
+    ],
+    *,
     split: Annotated[str | None, typer.Option(help="Only this split of the labels, e.g. dev.")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.", metavar="FILE")
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(help="Another configuration (.toml) or an earlier --json to compare with.", metavar="FILE"),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw the plates that failed to this PNG, the worst first.", metavar="FILE.png")
+    ] = None,
+    reliability: Annotated[
+        Path | None, typer.Option(help="Draw to this PNG how far scores can be trusted.", metavar="FILE.png")
+    ] = None,
+    write_labels: Annotated[
+        Path | None, typer.Option(help="Write the labels, of whatever kind, as labels.jsonl.", metavar="FILE")
     ] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -180,12 +197,17 @@ def evaluate(
 
     ```text
     edge-alpr eval ../shared/data/dashcam --split dev
-    edge-alpr eval my-photos --json figures.json
+    edge-alpr eval my-photos --json figures.json --sheet worst.png --reliability scores.png
+    edge-alpr eval sample://drive
+    edge-alpr eval my-photos --compare other.toml       two model pairs on the same pictures
+    edge-alpr eval my-photos --compare figures.json     against an earlier run
+    edge-alpr eval voc-folder --write-labels voc-folder/labels.jsonl
     ```
     """
-    from edge_alpr.assess import assess
+    from edge_alpr.assess import Request, assess
 
-    if assess(dataset, split, load_config(config), json_file, Console(highlight=False)):
+    request = Request(dataset, split, json_file, compare, sheet, reliability, write_labels)
+    if assess(request, load_config(config), Console(highlight=False)):
         raise typer.Exit(2)
 
 

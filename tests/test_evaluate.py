@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from itertools import pairwise
@@ -11,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers_evaluate import evaluated, found, group, picture, plate, printed, seen
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from edge_alpr.errors import DatasetError, ImageError
 from edge_alpr.evaluate import (
@@ -22,7 +21,6 @@ from edge_alpr.evaluate import (
     LabelledPlate,
     Outcome,
     PlateFound,
-    Report,
     evaluate_stills,
     figures,
     load_dataset,
@@ -36,38 +34,8 @@ from edge_alpr.evaluate import (
 )
 from edge_alpr.evaluate.stills import MATCH_IOU, match
 from edge_alpr.geometry import box_iou, box_quad
-from edge_alpr.types import Candidate, Read
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-
-
-def plate(x: float, text: str, width: float = 100, legibility: str = "", **more) -> LabelledPlate:
-    known = legibility or ("ok" if text else "unreadable")
-    return LabelledPlate((x, 10.0, x + width, 40.0), text, known, **more)
-
-
-def picture(*plates: LabelledPlate, name: str = "a.jpg", **more) -> LabelledImage:
-    return LabelledImage(Path(name), name, "dev", plates, **more)
-
-
-def found(x: float, text: str, *others: str, width: float = 100, score: float = 0.9) -> PlateFound:
-    candidates = tuple(Candidate(t, score / (i + 1)) for i, t in enumerate((text, *others)))
-    read = Read(text, score, (score,) * len(text), candidates, np.zeros((0, 37), np.float32))
-    return PlateFound(box_quad(x, 10, x + width, 40), 0.8, read)
-
-
-def evaluated(answers: dict[str, list[PlateFound]], *images: LabelledImage) -> Report:
-    return evaluate_stills(images, lambda path: answers.get(str(path), []))
-
-
-def group(report: Report, key: str):
-    return next(figure for g, figure in report.groups if g.key == key)
-
-
-def printed(render, report) -> str:
-    console = Console(file=io.StringIO(), width=80)
-    render(report, console)
-    return console.file.getvalue()
 
 
 # --- labels
@@ -128,9 +96,9 @@ def test_a_bad_line_is_named(tmp_path, line, word):
 
 
 def test_a_set_without_pictures_is_an_error(tmp_path):
-    with pytest.raises(DatasetError, match=r"labels\.jsonl: cannot be read"):
+    with pytest.raises(DatasetError, match=r"no labels\.jsonl"):
         load_dataset(tmp_path)
-    with pytest.raises(DatasetError, match=r"'test'.*has: dev"):
+    with pytest.raises(DatasetError, match=r"'test'.* have: dev"):
         load_dataset(write_set(tmp_path, GOOD), "test")
     with pytest.raises(DatasetError, match="no picture at all"):
         load_dataset(write_set(tmp_path))
@@ -177,6 +145,11 @@ def test_every_figure_of_a_small_set():
     assert [(f.truth, f.kind, f.read) for f in report.failures] == [("GH78", "misread", "GM7"), ("IJ90", "missed", "")]
 
 
+NOT_HERE = (
+    "textless", "ok_two_lines", "ok_sharp", "ok_soft", "ok_dark", "ok_normal_light", "ok_bright", "ok_flat",
+)  # fmt: skip
+
+
 def test_widths_fall_into_bands():
     widths = (39.9, 40, 59, 60, 99, 100, 159, 160, 500)
     images = [picture(plate(0, "AB12", width=w), name=f"{w}.jpg") for w in widths]
@@ -191,6 +164,8 @@ def test_widths_fall_into_bands():
         "ok_60_100px": (2, 0),
         "ok_100_160px": (2, 0),
         "ok_160px_up": (2, 0),
+        "ok_one_line": (9, 2),
+        **dict.fromkeys(NOT_HERE, (0, 0)),
     }
 
 
@@ -338,10 +313,6 @@ def test_a_perfect_reader_has_perfect_figures(texts):
 
 
 # --- rides
-
-
-def seen(ride: str, second: float, *texts: str, legibility: str = "") -> LabelledImage:
-    return picture(*(plate(0, text, legibility=legibility) for text in texts), ride=ride, second=second)
 
 
 RIDE = [

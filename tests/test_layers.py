@@ -33,6 +33,7 @@ VENDORS = {
     "cuda": {"infer", "camera"},
     "pycuda": {"infer", "camera"},
     "sqlite3": {"sinks"},
+    "matplotlib": {"evaluate"},
     "torch": set(),
 }
 

@@ -5,20 +5,42 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from rapidfuzz.distance import Levenshtein
 
-from edge_alpr.evaluate.labels import Legibility
+from edge_alpr.evaluate.labels import BoxPx, Legibility
 from edge_alpr.evidence import canonical
 
 TOP = 10
+SHARP = 0.3
+"""A crop of at least this sharpness (see `Crop`) is sharp, below it soft."""
+DARK, BRIGHT = 80.0, 140.0
+"""Mean brightness (0 to 255) around a plate below which it is dark there, and from which it is bright."""
+FLAT = 25.0
+"""Standard deviation of the brightness within a plate below which its contrast is flat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How a marked plate lies in its picture, whatever any model makes of it.
+
+    `sharpness` is that of the upright crop of the marked box (see `Crop`), `light` the mean brightness of the ring
+    around the box, one height wide, `contrast` the standard deviation of the brightness within the box.
+    """
+
+    sharpness: float
+    light: float
+    contrast: float
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one marked plate whose text is known. `found` false: all after it are empty or 0.
+    """What became of one marked plate. `found` false: `iou` to `char_scores` and `quad` are empty or 0.
 
-    `width_px` is that of the marked box. Texts are compared with O=0 and I=1 unless `strict` is in the name.
+    `truth` is empty where the plate is to be found only. `width_px` is that of the marked `box`; `quad` are the
+    corners found. Texts are compared with O=0 and I=1 unless `strict` is in the name. `conditions` is None where
+    the picture was not looked at.
     """
 
     image: str
@@ -32,31 +54,43 @@ class Outcome:
     read: str = ""
     score: float = 0.0
     candidates: tuple[str, ...] = ()
+    char_scores: tuple[float, ...] = ()
+    box: BoxPx = (0.0, 0.0, 0.0, 0.0)
+    quad: tuple[tuple[float, float], ...] = ()
+    conditions: Conditions | None = None
 
     @property
     def right_strict(self) -> bool:
         """Read whole, O and I told from 0 and 1."""
-        return self.read == self.truth
+        return bool(self.truth) and self.read == self.truth
 
     @property
     def right(self) -> bool:
         """Read whole."""
-        return canonical(self.read) == canonical(self.truth)
+        return bool(self.truth) and canonical(self.read) == canonical(self.truth)
+
+    @property
+    def failed(self) -> bool:
+        """A legible plate not read whole, or one to be found only that was missed."""
+        return (self.legibility == "ok" and not self.right) or (self.legibility == "textless" and not self.found)
 
     @property
     def in_top(self) -> bool:
         """The truth is among the first ten candidates."""
-        return canonical(self.truth) in {canonical(text) for text in self.candidates[:TOP]}
+        return bool(self.truth) and canonical(self.truth) in {canonical(text) for text in self.candidates[:TOP]}
 
     @property
     def errors(self) -> int:
         """Characters to change, add or take away; all of them where the plate was not found."""
-        return int(Levenshtein.distance(canonical(self.read), canonical(self.truth)))
+        return int(Levenshtein.distance(canonical(self.read), canonical(self.truth))) if self.truth else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Counts over a group of plates, and the shares that follow; a share of nothing is None."""
+    """Counts over a group of plates, and the shares that follow; a share of nothing is None.
+
+    `texts` counts the plates whose text is known; shares of what was read are of those.
+    """
 
     plates: int
     found: int
@@ -67,6 +101,8 @@ class Figures:
     errors: int
     found_chars: int
     found_errors: int
+    texts: int
+    found_texts: int
 
     @property
     def recall(self) -> float | None:
@@ -76,27 +112,27 @@ class Figures:
     @property
     def accuracy_strict(self) -> float | None:
         """Read whole among all."""
-        return share(self.right_strict, self.plates)
+        return share(self.right_strict, self.texts)
 
     @property
     def accuracy(self) -> float | None:
         """Read whole among all, O=0 and I=1; a plate not found counts as not read."""
-        return share(self.right, self.plates)
+        return share(self.right, self.texts)
 
     @property
     def accuracy_found_strict(self) -> float | None:
         """Read whole among those found."""
-        return share(self.right_strict, self.found)
+        return share(self.right_strict, self.found_texts)
 
     @property
     def accuracy_found(self) -> float | None:
         """Read whole among those found, O=0 and I=1."""
-        return share(self.right, self.found)
+        return share(self.right, self.found_texts)
 
     @property
     def top(self) -> float | None:
         """Truth among the candidates, of all plates, O=0 and I=1."""
-        return share(self.in_top, self.plates)
+        return share(self.in_top, self.texts)
 
     @property
     def cer(self) -> float | None:
@@ -118,21 +154,49 @@ class Group:
     holds: Callable[[Outcome], bool]
 
 
-def _legible(low: float = 0.0, high: float = math.inf) -> Callable[[Outcome], bool]:
-    return lambda outcome: outcome.legibility == "ok" and low <= outcome.width_px < high
+Measure: TypeAlias = Callable[[Outcome], float]
+
+
+def _width(outcome: Outcome) -> float:
+    return outcome.width_px
+
+
+def _lines(outcome: Outcome) -> float:
+    return outcome.lines
+
+
+def _condition(name: str) -> Measure:
+    return lambda outcome: float(getattr(outcome.conditions, name)) if outcome.conditions else math.nan
+
+
+def _legible(measure: Measure = _width, low: float = 0.0, high: float = math.inf) -> Callable[[Outcome], bool]:
+    """Legible plates whose measure is from `low` to below `high`; one not measured is in no group."""
+    return lambda outcome: outcome.legibility == "ok" and low <= measure(outcome) < high
+
+
+_sharpness, _light, _contrast = _condition("sharpness"), _condition("light"), _condition("contrast")
 
 
 GROUPS: tuple[Group, ...] = (
     Group("ok", "legible", _legible()),
-    Group("text", "all with text", lambda outcome: True),
-    Group("ok_40px_up", "40 px up", _legible(40)),
-    Group("ok_0_40px", "under 40 px", _legible(0, 40)),
-    Group("ok_40_60px", "40-60 px", _legible(40, 60)),
-    Group("ok_60_100px", "60-100 px", _legible(60, 100)),
-    Group("ok_100_160px", "100-160 px", _legible(100, 160)),
-    Group("ok_160px_up", "160 px up", _legible(160)),
+    Group("text", "all with text", lambda outcome: bool(outcome.truth)),
+    Group("textless", "found only", lambda outcome: outcome.legibility == "textless"),
+    Group("ok_40px_up", "40 px up", _legible(_width, 40)),
+    Group("ok_0_40px", "under 40 px", _legible(_width, 0, 40)),
+    Group("ok_40_60px", "40-60 px", _legible(_width, 40, 60)),
+    Group("ok_60_100px", "60-100 px", _legible(_width, 60, 100)),
+    Group("ok_100_160px", "100-160 px", _legible(_width, 100, 160)),
+    Group("ok_160px_up", "160 px up", _legible(_width, 160)),
+    Group("ok_sharp", "sharp", _legible(_sharpness, SHARP)),
+    Group("ok_soft", "soft", _legible(_sharpness, 0, SHARP)),
+    Group("ok_dark", "dark", _legible(_light, 0, DARK)),
+    Group("ok_normal_light", "normal light", _legible(_light, DARK, BRIGHT)),
+    Group("ok_bright", "bright", _legible(_light, BRIGHT)),
+    Group("ok_flat", "flat contrast", _legible(_contrast, 0, FLAT)),
+    Group("ok_one_line", "one line", _legible(_lines, 1, 2)),
+    Group("ok_two_lines", "two lines up", _legible(_lines, 2)),
 )
-"""What is stated apart; those by width hold legible plates. A new cut (light, sharpness, lines) is a line here."""
+"""What is stated apart; the cuts by width, sharpness, light and lines hold legible plates."""
 
 
 def figures(outcomes: Iterable[Outcome]) -> Figures:
@@ -149,6 +213,8 @@ def figures(outcomes: Iterable[Outcome]) -> Figures:
         errors=sum(plate.errors for plate in plates),
         found_chars=sum(len(plate.truth) for plate in found),
         found_errors=sum(plate.errors for plate in found),
+        texts=sum(bool(plate.truth) for plate in plates),
+        found_texts=sum(bool(plate.truth) for plate in found),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -14,7 +16,7 @@ from edge_alpr.camera.pictures import load_luma
 from edge_alpr.errors import DatasetError, ImageError
 
 FILE = "labels.jsonl"
-Legibility: TypeAlias = Literal["ok", "hard", "unreadable"]
+Legibility: TypeAlias = Literal["ok", "hard", "unreadable", "textless"]
 BoxPx: TypeAlias = tuple[float, float, float, float]
 """xmin, ymin, xmax, ymax in pixels of the picture."""
 
@@ -25,7 +27,8 @@ _TEXT = re.compile("[A-Z0-9]*")
 class LabelledPlate:
     """A plate that somebody marked. `text` is A-Z0-9, empty where it cannot be read.
 
-    `legibility`: `ok` can be read on its own, `hard` is known only from neighbouring frames, `unreadable`.
+    `legibility`: `ok` can be read on its own, `hard` is known only from neighbouring frames, `unreadable` need not
+    be found, `textless` is to be found, but nobody wrote down its text.
     `ignore` marks what may or may not be a plate: it counts neither when found nor when missed.
     """
 
@@ -39,6 +42,11 @@ class LabelledPlate:
     def known(self) -> bool:
         """Whether its text is known."""
         return bool(self.text) and self.legibility != "unreadable" and not self.ignore
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it counts as missed when it is not found."""
+        return self.known or (self.legibility == "textless" and not self.ignore)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,9 @@ class LabelledImage:
     second: float = 0.0
 
 
-class _Plate(msgspec.Struct):
+class PlateLine(msgspec.Struct, omit_defaults=True):
+    """A plate as it is written in a line; what is left out has its usual value."""
+
     text: str = ""
     latin: str | None = None
     """The text without characters outside A-Z0-9, where `text` has such."""
@@ -69,9 +79,11 @@ class _Plate(msgspec.Struct):
     ignore: bool = False
 
 
-class _Line(msgspec.Struct):
+class ImageLine(msgspec.Struct, omit_defaults=True):
+    """A line of the file: a picture and its plates."""
+
     image: Annotated[str, Meta(min_length=1)]
-    plates: list[_Plate]
+    plates: list[PlateLine]
     split: str = ""
     complete: bool = False
     crop: bool = False
@@ -79,38 +91,48 @@ class _Line(msgspec.Struct):
     second: float | None = None
 
 
-def load_dataset(folder: Path, split: str | None = None) -> list[LabelledImage]:
-    """Read `labels.jsonl` of a folder; of one split, or all where `split` is None.
-
-    Raises `DatasetError` for a set without pictures and for the first line that does not hold, naming it.
-    """
-    path = folder / FILE
+def load_labels(path: Path) -> list[LabelledImage]:
+    """Read a `labels.jsonl`; pictures are named from its folder. Raises `DatasetError`, naming the first bad line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read: {error}; a data set is a folder with {FILE}") from error
-    images = [_image(folder, line, f"{path}:{i}") for i, line in enumerate(lines, 1) if line.strip()]
-    chosen = [image for image in images if split in (None, image.split)]
-    if not chosen:
-        splits = ", ".join(sorted({image.split or "(none)" for image in images})) or "no picture at all"
-        raise DatasetError(f"{path}: no picture of split '{split}'; the file has: {splits}")
-    return chosen
+    return [_image(path.parent, line, f"{path}:{i}") for i, line in enumerate(lines, 1) if line.strip()]
+
+
+def encode_labels(images: Iterable[LabelledImage], folder: Path) -> bytes:
+    """The `labels.jsonl` that says the same, for a file that is to lie in `folder`."""
+    return b"".join(msgspec.json.encode(_line(image, folder)) + b"\n" for image in images)
+
+
+def _line(image: LabelledImage, folder: Path) -> ImageLine:
+    name = Path(os.path.relpath(image.path.absolute(), folder.absolute())).as_posix()
+    second = image.second if image.ride else None
+    plates = [
+        PlateLine(p.text, None, None if image.crop else p.box, p.legibility, p.lines, p.ignore) for p in image.plates
+    ]
+    return ImageLine(name, plates, image.split, image.complete, image.crop, image.ride, second)
 
 
 def _image(folder: Path, text: str, where: str) -> LabelledImage:
     try:
-        line = msgspec.json.decode(text, type=_Line)
+        line = msgspec.json.decode(text, type=ImageLine)
     except msgspec.DecodeError as error:
         raise DatasetError(f"{where}: {str(error).replace('`', chr(39))}; mend that line") from error
+    return make_image(folder, line, where)
+
+
+def make_image(folder: Path, line: ImageLine, where: str) -> LabelledImage:
+    """The picture that a line, which stands at `where`, speaks of. Raises `DatasetError` where it does not hold."""
     if bool(line.ride) != (line.second is not None):
         raise DatasetError(f"{where}: 'ride' and 'second' go together; give both or none")
     path = folder / line.image
-    whole = _whole(path, where) if line.crop else None
+    whole = whole_box(path, where) if line.crop else None
     return LabelledImage(
         path=path,
         name=line.image,
         split=line.split,
-        plates=tuple(_plate(plate, whole, where) for plate in line.plates),
+        plates=tuple(make_plate(plate, where, whole) for plate in line.plates),
         complete=line.complete,
         crop=line.crop,
         ride=line.ride,
@@ -118,7 +140,11 @@ def _image(folder: Path, text: str, where: str) -> LabelledImage:
     )
 
 
-def _plate(plate: _Plate, whole: BoxPx | None, where: str) -> LabelledPlate:
+def make_plate(plate: PlateLine, where: str, whole: BoxPx | None = None) -> LabelledPlate:
+    """The plate that a line speaks of; `whole` is the box of the picture where that is one plate.
+
+    Raises `DatasetError` where something is missing or does not hold, saying `where`.
+    """
     text = plate.text if plate.latin is None else plate.latin
     if not _TEXT.fullmatch(text):
         raise DatasetError(f"{where}: text '{text}' is not A-Z0-9; write what is of it in 'latin'")
@@ -128,12 +154,14 @@ def _plate(plate: _Plate, whole: BoxPx | None, where: str) -> LabelledPlate:
     if not (box[0] < box[2] and box[1] < box[3]):
         raise DatasetError(f"{where}: box {list(box)} is empty; a box is [xmin, ymin, xmax, ymax]")
     legibility = plate.legibility or ("ok" if text else "unreadable")
-    if legibility != "unreadable" and not text:
+    if legibility in ("ok", "hard") and not text:
         raise DatasetError(f"{where}: legibility '{legibility}' wants a text; give it, or say 'unreadable'")
+    if legibility == "textless" and text:
+        raise DatasetError(f"{where}: 'textless' with the text '{text}'; leave out one of them")
     return LabelledPlate(box, text, legibility, plate.lines, plate.ignore)
 
 
-def _whole(path: Path, where: str) -> BoxPx:
+def whole_box(path: Path, where: str) -> BoxPx:
     """The box of a whole picture. Its size is not taken from the label: a crop may lack it."""
     try:
         height, width = load_luma(path).shape

@@ -1,47 +1,38 @@
-"""Reports of an evaluation: tables for people, plain JSON for programs."""
+"""Reports of an evaluation for people: tables and lines."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edge_alpr.evaluate.figures import Figures
-from edge_alpr.evaluate.rides import RideReport
+from edge_alpr.evaluate.calibration import Calibration
+from edge_alpr.evaluate.compare import Comparison
+from edge_alpr.evaluate.document import SHARES
+from edge_alpr.evaluate.overtime import OverTime
+from edge_alpr.evaluate.rides import SURE, RideReport
 from edge_alpr.evaluate.stills import Report
 
 SHOWN = 20
-"""Failures shown to people; the JSON has all."""
+"""Failures, vehicles and changes shown to people; the JSON has all."""
 
-_COLUMNS = (
-    ("recall", "recall"),
-    ("whole\nplate", "accuracy"),
-    ("of\nfound", "accuracy_found"),
-    ("strict", "accuracy_strict"),
-    ("of\nfound", "accuracy_found_strict"),
-    ("top\n10", "top"),
-    ("char\nerrors", "cer"),
-    ("of\nfound", "cer_found"),
-)
+_TITLES = ("recall", "whole\nplate", "of\nfound", "strict", "of\nfound", "top\n10", "char\nerrors", "of\nfound")
 
 
 def render_report(report: Report, console: Console) -> None:
     """Print the figures of single pictures, the failures, and the pictures that could not be opened."""
-    table = Table(title="Single pictures, in %", box=None, padding=(0, 1, 0, 0), title_justify="left")
-    table.add_column("plates", no_wrap=True)
-    for title in ("number", *(title for title, _ in _COLUMNS)):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = _table("Single pictures, in %", ("plates",), ("number", *_TITLES))
     for group, found in report.groups:
         if found.plates:
-            shares = (_shown(getattr(found, name)) for _, name in _COLUMNS)
+            shares = (_shown(getattr(found, name)) for name in SHARES)
             table.add_row(group.title, str(found.plates), *shares)
     console.print(table)
-    console.print("Strict tells O from 0 and I from 1. Widths are of legible plates.", style="dim")
+    console.print("Strict tells O from 0 and I from 1. Groups from `40 px up` on hold legible plates.", style="dim")
     console.print(_precision(report))
+    _say(console, _calibration_line("whole plates", report.plate_calibration))
+    _say(console, _calibration_line("characters", report.char_calibration))
     _render_failures(report, console)
     for lost in report.unreadable:
         console.print(f"not opened: {lost.image}: {lost.reason}", style="red", markup=False, highlight=False)
@@ -67,55 +58,118 @@ def render_rides(report: RideReport, console: Console) -> None:
         for t in report.repeated
     ]
     for line in lines:
-        console.print(f"  {line}", markup=False, highlight=False)
+        _say(console, f"  {line}")
+    sure = report.sure_events
+    right = sum(event.right for event in sure)
+    _say(console, f"events stated at {SURE} or more: {right} of {len(sure)} right")
+    _say(console, _calibration_line("events", report.event_calibration))
+    _say(console, _calibration_line("fused texts of tracks", report.track_calibration))
+    _render_over_time(report, console)
 
 
-def report_json(report: Report) -> dict[str, Any]:
-    """The whole report as plain JSON values, every plate with its line; what is no number is null."""
-    document = {
-        "images": report.images,
-        "precision": {
-            "rate": report.precision,
-            "found": report.found_in_complete,
-            "false": len(report.strays),
-        },
-        "groups": {group.key: _figures(found) for group, found in report.groups},
-        "failures": [asdict(failure) for failure in report.failures],
-        "strays": [asdict(stray) for stray in report.strays],
-        "unreadable": [asdict(lost) for lost in report.unreadable],
-        "plates": [{**asdict(outcome), "right": outcome.right} for outcome in report.outcomes],
-    }
-    return {key: _plain(value) for key, value in document.items()}
+def _render_over_time(report: RideReport, console: Console) -> None:
+    """Single frames against fused texts: the sum, and the vehicles for which one of them is not simply right."""
+    if not report.over_time:
+        return
+    sums = report.totals
+    count = sums.vehicles
+    _say(console, f"over time: best single frame {sums.best_right} of {count}, fused {sums.fused_right} of {count}")
+    _say(
+        console,
+        f"  single frames right {sums.right_frames} of {sums.frames}; median {_seconds(sums.median_first_right_s)}"
+        f" to the first right text, {_seconds(sums.median_told_s)} to the event",
+    )
+    ordered = sorted(report.over_time, key=lambda v: (v.fused_right, v.best_right, v.told_s is not None, v.single or 0))
+    table = _table("Vehicles over time, those with trouble first", ("ride", "plate"), (), ())
+    for title in ("frames", "right\nalone", "best\nframe", "", "fused", "", "first\nright", "told"):
+        table.add_column(title, justify="left" if title in ("best\nframe", "fused") else "right", no_wrap=True)
+    for vehicle in ordered[:SHOWN]:
+        table.add_row(*_vehicle_cells(vehicle))
+    console.print(table)
+    _more(console, len(ordered))
 
 
-def rides_json(report: RideReport) -> dict[str, Any]:
-    """What was told in rides as plain JSON values."""
-    document = {
-        "vehicles": len(report.vehicles),
-        "found": len(report.found),
-        "notifications": report.notifications,
-        "found_passages": len(report.found_passages),
-        "notifications_per_passage": report.per_passage,
-        "missed": [{"ride": ride, "plate": plate} for ride, plate in report.missed],
-        "wrong": [
-            {**asdict(wrong.event), "nearest": wrong.nearest, "chars_differ": wrong.chars_differ}
-            for wrong in report.wrong
-        ],
-        "passages": [{**asdict(told.passage), "events": told.events} for told in report.told],
-    }
-    return {key: _plain(value) for key, value in document.items()}
+def _vehicle_cells(v: OverTime) -> tuple[str | Text, ...]:
+    return (
+        Text(v.ride),
+        v.plate,
+        str(v.frames),
+        str(v.right_frames),
+        _judged(v.best_read, v.best_right),
+        f"{v.best_score:.2f}" if v.best_read else "",
+        _judged(v.fused, v.fused_right),
+        f"{v.fused_score:.2f}" if v.fused else "",
+        _seconds(v.first_right_s),
+        _seconds(v.told_s),
+    )
 
 
-def _figures(found: Figures) -> dict[str, float | int | None]:
-    return asdict(found) | {name: getattr(found, name) for _, name in _COLUMNS}
+def _judged(text: str, right: bool) -> Text:
+    return Text("right", style="dim") if right else Text(text or "nothing", style="red")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"
+
+
+def render_comparison(comparison: Comparison, headlines: Sequence[tuple[str, str, str, str]], console: Console) -> None:
+    """Print two model pairs side by side, and the plates that changed. `headlines`: title, other, this, difference."""
+    table = _table("Other pair, this pair, and the difference, in %", ("plates",), ("number",))
+    for title in ("recall", "whole\nplate", "char\nerrors"):
+        for heading in (f"{title}\nother", "this", "diff"):
+            table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+    for group, other, this in comparison.groups:
+        if this.plates:
+            sides = ((getattr(other, name), getattr(this, name)) for name in ("recall", "accuracy", "cer"))
+            cells = [cell for a, b in sides for cell in (_shown(a), _shown(b), _difference(a, b))]
+            table.add_row(group.title, str(this.plates), *cells)
+    console.print(table)
+    whole = _table("", ("whole set",), ("other", "this", "diff"), ())
+    for row in headlines:
+        whole.add_row(*row)
+    if headlines:
+        console.print(whole)
+    if comparison.only_this or comparison.only_other:
+        left = f"{comparison.only_other} plates only the other run has, {comparison.only_this} only this one"
+        _say(console, f"left out: {left}")
+    _render_changes(comparison, console)
+
+
+def _render_changes(comparison: Comparison, console: Console) -> None:
+    if not comparison.changes:
+        _say(console, "No plate changed.")
+        return
+    _say(console, f"changed: {', '.join(f'{number} {kind}' for kind, number in comparison.counts.items())}")
+    table = _table("Plates that changed", ("picture", "truth", "other read", "this read", "change", "by"), ("px",))
+    for c in comparison.changes[:SHOWN]:
+        table.add_row(Text(c.image), c.truth, c.read_before, c.read_after, c.kind, c.fault, f"{c.width_px:.0f}")
+    console.print(table)
+    _more(console, len(comparison.changes))
+
+
+def _calibration_line(what: str, calibration: Calibration) -> str:
+    if calibration.ece is None:
+        return f"calibration of {what}: nothing was stated"
+    counts = ", ".join(str(one.count) for one in calibration.bins)
+    return f"calibration of {what}: error {100 * calibration.ece:.1f} % over {calibration.count} (bins of {counts})"
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str], fold: Sequence[str] = ("picture",)) -> Table:
+    """A plain table. Columns in `fold` may break their cells."""
+    table = Table(title=title, box=None, padding=(0, 1, 0, 0), title_justify="left")
+    for heading in (*left, *right):
+        justify = "right" if heading in right else "left"
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading not in fold)  # type: ignore[arg-type]
+    return table
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False)
+
+
+def _more(console: Console, number: int) -> None:
+    if number > SHOWN:
+        _say(console, f"and {number - SHOWN} more; all of them with --json")
 
 
 def _precision(report: Report) -> Text:
@@ -132,22 +186,23 @@ def _render_failures(report: Report, console: Console) -> None:
     if not report.failures:
         return
     title = f"Legible plates not read whole: {len(report.failures)}"
-    table = Table(title=title, box=None, padding=(0, 1, 0, 0), title_justify="left")
-    for heading in ("picture", "truth", "read", "score", "px", "kind"):
-        right = heading in ("score", "px")
-        table.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=heading != "picture")
+    table = _table(title, ("picture", "truth", "read", "kind"), ("score", "px"))
     for failure in report.failures[:SHOWN]:
         score = f"{failure.score:.2f}" if failure.kind == "misread" else ""
         width = f"{failure.width_px:.0f}"
-        table.add_row(Text(failure.image), failure.truth, failure.read, score, width, failure.kind)
+        table.add_row(Text(failure.image), failure.truth, failure.read, failure.kind, score, width)
     console.print(table)
-    if len(report.failures) > SHOWN:
-        console.print(f"and {len(report.failures) - SHOWN} more; all of them with --json")
+    _more(console, len(report.failures))
 
 
 def _shown(share: float | None) -> str:
     """A share in per cent."""
     return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _difference(before: float | None, after: float | None) -> str:
+    """In points of a hundred, with its sign."""
+    return "-" if before is None or after is None else f"{100 * (after - before):+.1f}"
 
 
 def _ratio(value: float | None) -> str:

@@ -9,11 +9,15 @@ from typing import TypeAlias
 
 from rapidfuzz.distance import Levenshtein
 
+from edge_alpr.evaluate.calibration import Calibration, Statement, calibrate
 from edge_alpr.evaluate.labels import LabelledImage
+from edge_alpr.evaluate.overtime import OverTime, Sight, Totals, fused_statements, over_time, totals
 from edge_alpr.evidence import canonical
 
 _Vehicle: TypeAlias = tuple[str, str]
 """Ride and canonical text."""
+SURE = 0.95
+"""Events stated at this score or above are counted apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Confirmed:
     plate: str
     ride: str
     second: float
+    score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,17 @@ class WrongText:
 
 @dataclass(frozen=True, slots=True)
 class RideReport:
-    """What the driver was told of the vehicles that were there. Texts count as equal with O=0 and I=1."""
+    """What the driver was told of the vehicles that were there. Texts count as equal with O=0 and I=1.
+
+    `events` are all confirmed ones, right where somebody saw the text in the ride; `tracks` what the tracks said at
+    the end of each vehicle; `over_time` compares single frames with fused texts, by vehicle.
+    """
 
     told: tuple[Told, ...]
     wrong: tuple[WrongText, ...]
+    events: tuple[Statement, ...] = ()
+    tracks: tuple[Statement, ...] = ()
+    over_time: tuple[OverTime, ...] = ()
 
     @property
     def vehicles(self) -> tuple[_Vehicle, ...]:
@@ -93,6 +105,26 @@ class RideReport:
         return self.notifications / passages if passages else None
 
     @property
+    def totals(self) -> Totals:
+        """Single frames against fused texts, summed up."""
+        return totals(self.over_time)
+
+    @property
+    def event_calibration(self) -> Calibration:
+        """Whether the score of an event is its chance to be right."""
+        return calibrate(self.events)
+
+    @property
+    def track_calibration(self) -> Calibration:
+        """The same of fused texts, confirmed or not."""
+        return calibrate(self.tracks)
+
+    @property
+    def sure_events(self) -> tuple[Statement, ...]:
+        """Events stated at `SURE` or above."""
+        return tuple(event for event in self.events if event.score >= SURE)
+
+    @property
     def silent(self) -> tuple[Passage, ...]:
         """Passages of vehicles found that went by without an event."""
         return tuple(t.passage for t in self.found_passages if not t.events)
@@ -124,21 +156,35 @@ def score_events(
     images: Sequence[LabelledImage],
     cooldown_s: float,
     known: Sequence[LabelledImage] | None = None,
+    seen: Sequence[Sight] = (),
 ) -> RideReport:
     """Score the confirmed events of rides against their frames.
 
     `images` are the frames whose vehicles are asked for; `known` all labelled frames of these rides, of every
-    split (`images` where it is None): a confirmed text is wrong where it is on none of them.
+    split (`images` where it is None): a confirmed text is wrong where it is on none of them. `seen` is what became
+    of every marked plate in the frames.
     """
     texts: dict[str, dict[str, str]] = {}
     for image in images if known is None else [*images, *known]:
         marks = texts.setdefault(image.ride, {})
         marks.update({canonical(plate.text): plate.text for plate in image.plates if plate.text})
-    wrong = [e for e in events if canonical(e.plate) not in texts.get(e.ride, {})]
+    right = [canonical(e.plate) in texts.get(e.ride, {}) for e in events]
     return RideReport(
         told=_told(passages(images, cooldown_s), events),
-        wrong=tuple(_wrong(event, texts.get(event.ride, {})) for event in wrong),
+        wrong=tuple(_wrong(e, texts.get(e.ride, {})) for e, ok in zip(events, right, strict=True) if not ok),
+        events=tuple(Statement(event.score, ok) for event, ok in zip(events, right, strict=True)),
+        tracks=tuple(fused_statements(seen)),
+        over_time=over_time(seen, _first_told(events)),
     )
+
+
+def _first_told(events: Sequence[Confirmed]) -> dict[_Vehicle, float]:
+    """The second of the first event of each vehicle."""
+    first: dict[_Vehicle, float] = {}
+    for event in events:
+        vehicle = (event.ride, canonical(event.plate))
+        first[vehicle] = min(event.second, first.get(vehicle, event.second))
+    return first
 
 
 def _stretches(seconds: Sequence[float], gap_s: float) -> list[tuple[float, float]]:

@@ -10,8 +10,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from edge_alpr.errors import ImageError
-from edge_alpr.evaluate.figures import GROUPS, Figures, Group, Outcome, figures, share
-from edge_alpr.evaluate.labels import LabelledImage, LabelledPlate
+from edge_alpr.evaluate.calibration import Calibration, calibrate, char_statements, plate_statements
+from edge_alpr.evaluate.figures import GROUPS, Conditions, Figures, Group, Outcome, figures, share
+from edge_alpr.evaluate.labels import BoxPx, LabelledImage, LabelledPlate
 from edge_alpr.geometry import box_iou, quad_box, quad_size
 from edge_alpr.types import Floats, Read
 
@@ -49,7 +50,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A legible plate that was missed, or not read whole."""
+    """A plate that was missed, or not read whole; `truth` is empty where it was to be found only."""
 
     image: str
     truth: str
@@ -61,7 +62,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """One picture: an outcome for each marked plate with a known text, and what was found beside all marks."""
+    """One picture: an outcome for each plate that is wanted, and what was found beside all marks."""
 
     outcomes: tuple[Outcome, ...]
     strays: tuple[Stray, ...]
@@ -74,7 +75,7 @@ class Report:
     images: int
     outcomes: tuple[Outcome, ...]
     found_in_complete: int
-    """Plates with text that were found in pictures whose plates are all marked."""
+    """Marked plates that were found in pictures whose plates are all marked."""
     strays: tuple[Stray, ...]
     unreadable: tuple[Unreadable, ...]
 
@@ -89,14 +90,31 @@ class Report:
         return tuple((group, figures(o for o in self.outcomes if group.holds(o))) for group in GROUPS)
 
     @property
+    def plate_calibration(self) -> Calibration:
+        """Whether the score of a whole text is its chance to be right; of legible plates, O=0 and I=1."""
+        return calibrate(plate_statements(self.outcomes))
+
+    @property
+    def char_calibration(self) -> Calibration:
+        """The same of single characters."""
+        return calibrate(char_statements(self.outcomes))
+
+    @property
+    def worst(self) -> tuple[Outcome, ...]:
+        """Plates that failed (O=0, I=1): misread ones, the surest first, then missed, widest first."""
+        failed = [outcome for outcome in self.outcomes if outcome.failed]
+        return tuple(sorted(failed, key=lambda o: (not o.found, -o.score, -o.width_px)))
+
+    @property
     def failures(self) -> tuple[Failure, ...]:
-        """Legible plates not read whole (O=0, I=1): misread ones, the surest first, then missed, widest first."""
-        wrong = [_failure(o) for o in self.outcomes if o.legibility == "ok" and not o.right]
-        return tuple(sorted(wrong, key=lambda f: (f.kind != "misread", -f.score, -f.width_px)))
+        """The same, in short."""
+        return tuple(_failure(outcome) for outcome in self.worst)
 
 
 ReadImage: TypeAlias = Callable[[Path], Sequence[PlateFound]]
 """Finds and reads the plates of a picture; raises `ImageError` where it cannot be opened."""
+Look: TypeAlias = Callable[[Path, BoxPx], Conditions]
+"""How a marked plate lies in its picture."""
 
 
 def _quiet(done: int, total: int) -> None:
@@ -108,11 +126,13 @@ def evaluate_stills(
     read_image: ReadImage,
     progress: Callable[[int, int], None] = _quiet,
     read_crop: ReadImage | None = None,
+    look: Look | None = None,
 ) -> Report:
     """Have every picture read and score it. `progress` hears how many are done, and of how many.
 
-    `read_crop` reads pictures that are one whole plate (without it, `read_image` does). A picture that cannot
-    be opened is in `Report.unreadable` and its plates are missed; every other error ends the run.
+    `read_crop` reads pictures that are one whole plate (without it, `read_image` does). `look` measures sharpness
+    and light of the plates. A picture that cannot be opened is in `Report.unreadable` and its plates are missed;
+    every other error ends the run.
     """
     outcomes: list[Outcome] = []
     strays: list[Stray] = []
@@ -120,17 +140,25 @@ def evaluate_stills(
     found_in_complete = 0
     for done, image in enumerate(images, 1):
         read = read_crop if image.crop and read_crop else read_image
-        found: Sequence[PlateFound] = ()
-        try:
-            found = read(image.path)
-        except ImageError as error:
-            unreadable.append(Unreadable(image.name, str(error)))
-        score = score_image(image, found)
+        score, lost = _read_and_score(image, read, look)
         outcomes += score.outcomes
+        unreadable += [lost] if lost else []
         strays += score.strays
         found_in_complete += sum(o.found for o in score.outcomes) if image.complete else 0
         progress(done, len(images))
     return Report(len(images), tuple(outcomes), found_in_complete, tuple(strays), tuple(unreadable))
+
+
+def _read_and_score(image: LabelledImage, read: ReadImage, look: Look | None) -> tuple[ImageScore, Unreadable | None]:
+    try:
+        found = read(image.path)
+    except ImageError as error:
+        return score_image(image, ()), Unreadable(image.name, str(error))
+    score = score_image(image, found)
+    if look is None:
+        return score, None
+    looked = tuple(replace(outcome, conditions=look(image.path, outcome.box)) for outcome in score.outcomes)
+    return replace(score, outcomes=looked), None
 
 
 def score_image(image: LabelledImage, found: Sequence[PlateFound]) -> ImageScore:
@@ -138,10 +166,11 @@ def score_image(image: LabelledImage, found: Sequence[PlateFound]) -> ImageScore
     truths = [np.array(plate.box, np.float32) for plate in image.plates]
     boxes = [quad_box(plate.quad) for plate in found]
     pairs = match(truths, boxes)
-    outcomes = tuple(_outcome(image, plate, found, pairs.get(i)) for i, plate in enumerate(image.plates) if plate.known)
+    wanted = [(plate, pairs.get(i)) for i, plate in enumerate(image.plates) if plate.wanted]
+    outcomes = tuple(_outcome(image, plate, found, pair) for plate, pair in wanted)
     if not image.complete:
         return ImageScore(outcomes, ())
-    excused = [box for box, plate in zip(truths, image.plates, strict=True) if not plate.known]
+    excused = [box for box, plate in zip(truths, image.plates, strict=True) if not plate.wanted]
     taken = {pair.found for pair in pairs.values()}
     strays = tuple(
         _stray(image, plate)
@@ -173,7 +202,7 @@ def match(truths: Sequence[Floats], found: Sequence[Floats]) -> dict[int, Pair]:
 
 def _outcome(image: LabelledImage, plate: LabelledPlate, found: Sequence[PlateFound], pair: Pair | None) -> Outcome:
     width = plate.box[2] - plate.box[0]
-    missed = Outcome(image.name, plate.text, plate.legibility, width, plate.lines, found=False)
+    missed = Outcome(image.name, plate.text, plate.legibility, width, plate.lines, found=False, box=plate.box)
     if pair is None:
         return missed
     hit = found[pair.found]
@@ -185,6 +214,8 @@ def _outcome(image: LabelledImage, plate: LabelledPlate, found: Sequence[PlateFo
         read=hit.read.plate,
         score=hit.read.score,
         candidates=tuple(candidate.plate for candidate in hit.read.candidates),
+        char_scores=hit.read.char_scores,
+        quad=tuple((round(float(x), 3), round(float(y), 3)) for x, y in hit.quad),
     )
 
 
