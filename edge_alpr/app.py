@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from edge_alpr.camera import open_source, wall_ms
@@ -17,7 +18,7 @@ from edge_alpr.config import Config, Tier
 from edge_alpr.formats import NO_FORMATS, Formats, open_formats
 from edge_alpr.infer import adapt
 from edge_alpr.infer.adapt import Cut
-from edge_alpr.infer.package import configured
+from edge_alpr.infer.package import configured, load_package, shipped
 from edge_alpr.infer.rungs import open_session
 from edge_alpr.pipeline import Identity, Pipeline, Stages, Told, Tracking
 from edge_alpr.ports import FrameSource
@@ -29,6 +30,7 @@ from edge_alpr.sinks.terminal import Terminal
 from edge_alpr.stages.detect import Detector
 from edge_alpr.stages.event import EventMaker
 from edge_alpr.stages.keep import encode
+from edge_alpr.stages.near import Find, Near
 from edge_alpr.stages.read import Reader
 from edge_alpr.stages.rectify import cut
 from edge_alpr.stages.track import CameraMotion, Tracker
@@ -39,7 +41,7 @@ from edge_alpr.types import Crop, Detection, Luma, Observation, Read, SourceInfo
 class Models:
     """Both networks, ready to run, and the cut that the reader wants."""
 
-    detect: Detector
+    detect: Find
     read: Reader
     identities: dict[str, str]
     cut: Cut = cut
@@ -70,7 +72,7 @@ class Models:
 class OpenDetector:
     """A detector by itself, as `Models.using` takes it."""
 
-    detect: Detector
+    detect: Find
     identity: str
 
 
@@ -78,7 +80,19 @@ def open_detector(config: Config, tier: Tier | None = None) -> OpenDetector:
     """Open the configured detector, or the shipped one of a tier where none is named. Raises `ModelError`."""
     package = configured(config.models, "detector", tier)
     session = open_session(package, config.models.threads)
-    return OpenDetector(Detector(session, config.detect, adapt.detector_spec(package.card)), session.identity)
+    spec = adapt.detector_spec(package.card)
+    detect: Find = Detector(session, config.detect, spec)
+    if config.detect.look_again:
+        detect = _looking_again(config, detect, spec.feed.size)
+    return OpenDetector(detect, session.identity)
+
+
+def _looking_again(config: Config, find: Find, input_size: tuple[int, int]) -> Near:
+    package = load_package(shipped("detector", "near"))
+    spec = adapt.detector_spec(package.card)
+    wanted = msgspec.structs.replace(config.detect, threshold=0.2, min_width_px=8.0)
+    look = Detector(open_session(package, config.models.threads), wanted, spec)
+    return Near(find, look, spec.feed.size, input_size)
 
 
 def open_models(config: Config, tier: Tier | None = None) -> Models:

@@ -61,6 +61,8 @@ class DetectConfig(Section, frozen=True):
     max_plates: Count = 16
     """Plates read in one frame, the best scored first."""
     min_width_px: Positive = 16.0
+    look_again: bool = True
+    """Look at the corners of small plates a second time, in the frame's own pixels (a third of a millisecond each)."""
 
 
 class TrackConfig(Section, frozen=True):

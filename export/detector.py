@@ -7,7 +7,9 @@ compared with PyTorch on real and on random pictures before it is written.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +19,9 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from edge_alpr.infer.card import Card, DetectorCard, InputCard, OutputCard, TrainingCard
+from edge_alpr.infer.card import Card, DetectorCard, DetectorTier, InputCard, OutputCard, TrainingCard
 from edge_alpr.infer.package import write_card
-from export.graph import one_core, to_onnx
+from export.graph import as_shipped, one_core, to_onnx
 from training.detector.model import HEIGHT, PADDING, TIERS, TOP_K, WIDTH, Detector, PlateNet
 from training.detector.pictures import load_set
 from training.detector.score import THRESHOLD, Tally, letterbox, score
@@ -28,7 +30,15 @@ from training.fingerprint import data_versions
 Luma = NDArray[np.uint8]
 SHIPPED = Path("edge_alpr/models/plate-detector.onnx")
 Floats = NDArray[np.float32]
+VERSION = "2"
+DESCRIPTIONS: dict[DetectorTier, str] = {
+    "large": "Number plates on a letterboxed luma frame: score and four corners, best peaks first.",
+    "small": "The same at a third of the cost, for boards short of power.",
+    "near": "One plate again, in a window of the frame's own pixels: its corners.",
+}
 SCORE_TOLERANCE, CORNER_TOLERANCE_PX = 1e-3, 0.05
+NEAR = (96, 160)
+"""Rows and columns of the window in which one plate is looked at again."""
 COMPARED_FROM = 0.1
 """Peaks below this score are not compared corner by corner: equal ones may change places."""
 
@@ -100,43 +110,55 @@ def _figures(exported: OnnxDetector, data: Path) -> dict[str, float]:
     return figures
 
 
-def _card(
-    state: dict[str, Any], figures: dict[str, float], versions: list[str], machine: str, note: str
-) -> Card:
+@dataclass(frozen=True)
+class Facts:
+    """What the card says besides the checkpoint's own record."""
+
+    shape: tuple[int, int]
+    figures: dict[str, float]
+    data: list[str]
+    machine: str
+    note: str
+
+
+def _card(state: dict[str, Any], facts: Facts) -> Card:
     recipe = state["recipe"]
     length = f"--hours {recipe['hours']}" if recipe["hours"] else f"--steps {recipe['steps']}"
-    tier = recipe.get("tier", "large")
+    trained = recipe.get("tier", "large")
+    tier: DetectorTier = trained if facts.shape == (HEIGHT, WIDTH) else "near"
     start = f" --start {recipe['start']} --rate {recipe['rate']}" if recipe.get("start") else ""
     return Card(
         name="plate-detector" if tier == "large" else f"plate-detector-{tier}",
         kind="detector",
-        version="1",
+        version=VERSION,
         sha256="0" * 64,
         licence="Apache-2.0",
-        description="Number plates on a letterboxed luma frame: score and four corners, best peaks first.",
-        input=InputCard(name="luma", shape=(1, 1, HEIGHT, WIDTH), dtype="uint8", layout="luma"),
+        description=DESCRIPTIONS[tier],
+        input=InputCard(name="luma", shape=(1, 1, *facts.shape), dtype="uint8", layout="luma"),
         output=OutputCard(names=("scores", "quads")),
         detector=DetectorCard(pad=PADDING, top_k=TOP_K, tier=tier),
         training=TrainingCard(
-            command=f"python -m training.detector.train --data ../shared/data --out runs/detector --tier {tier} "
+            command=f"python -m training.detector.train --data ../shared/data --out runs/detector --tier {trained} "
             f"--seed {recipe['seed']} {length}{start}",
             hours=round(state["seconds"] / 3600, 2),
-            machine=machine,
+            machine=facts.machine,
             seed=recipe["seed"],
         ),
         data={
-            "pictures": versions,
-            "plates": "rendered by training.plates, composed into the pictures; real boxes too",
+            "pictures": facts.data,
+            "plates": "rendered by training.plates, composed into the pictures; real plates too, their corners seen "
+            "from near by the detector before",
             "images_seen": int(state["images"]),
-            **({"note": note} if note else {}),
+            **({"note": facts.note} if facts.note else {}),
         },
-        figures={**figures, "threshold": THRESHOLD},
-    )  # fmt: skip
+        figures={**facts.figures, "threshold": THRESHOLD},
+    )
 
 
 def main(
     checkpoint: Annotated[Path, typer.Option(help="What training wrote.")] = Path("runs/detector/last.pt"),
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = SHIPPED,
+    near: Annotated[bool, typer.Option("--near", help="For windows with one plate: where are its corners?")] = False,
     data: Annotated[Path, typer.Option(help="Labelled pictures.")] = Path("../shared/data"),
     keep: Annotated[Path | None, typer.Option(help="Also keep the averaged weights there.")] = None,
     machine: Annotated[str, typer.Option(help="Where it was trained.")] = "one x86-64 core, bfloat16",
@@ -146,19 +168,32 @@ def main(
     state = load_checkpoint(checkpoint)
     net = PlateNet(TIERS[state["recipe"].get("tier", "large")])
     net.load_state_dict(state["mean"])
-    detector = Detector(net)
+    shape = NEAR if near else (HEIGHT, WIDTH)
+    detector = as_shipped(Detector(net, *shape))
     partial = out.with_name("." + out.name)
     build_graph(detector, partial)
     exported = OnnxDetector(partial)
-    agreed = compare(detector, exported, trial_pictures(data, HEIGHT, WIDTH))
+    agreed = compare(detector, exported, trial_pictures(data, *shape))
     print(f"ONNX and PyTorch agree on {agreed} pictures, {partial.stat().st_size / 1e6:.2f} MB")
-    figures = _figures(exported, data)
+    figures = {} if near else _figures(exported, data)
+    figures["median_ms_one_core"] = median_ms(exported, shape)
     partial.replace(out)
     versions = data_versions(data, ("dashcam", "openimages", "campus", "road_negatives", "video"))
-    print(f"wrote {out} and {write_card(out, _card(state, figures, versions, machine, note)).name}")
+    card = _card(state, Facts(shape, figures, versions, machine, note))
+    print(f"wrote {out} and {write_card(out, card).name}")
     if keep:
         keep.parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, keep)
+
+
+def median_ms(exported: OnnxDetector, shape: tuple[int, int]) -> float:
+    """Milliseconds for one picture on one core."""
+    luma, times = np.full(shape, 90, np.uint8), []
+    for _ in range(150):
+        start = time.perf_counter()
+        exported(luma)
+        times.append((time.perf_counter() - start) * 1e3)
+    return round(float(np.median(times)), 2)
 
 
 if __name__ == "__main__":

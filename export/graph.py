@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 import onnxslim
 import torch
+from onnx import helper, numpy_helper
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 OPSET = 17
 """Parsed by TensorRT from 8.6 on."""
+LARGE = 256
+"""Weights of so many numbers and more are kept in 16 bits."""
 
 
 def to_onnx(module: nn.Module, blank: Tensor, path: Path, names: tuple[str, Sequence[str]], batched: bool) -> None:
@@ -25,8 +32,42 @@ def to_onnx(module: nn.Module, blank: Tensor, path: Path, names: tuple[str, Sequ
         input_names=[source], output_names=list(outputs), dynamic_axes=axes,
     )  # fmt: skip
     slim = onnxslim.slim(onnx.load(str(path)))
+    store_halves(slim.graph)
     onnx.checker.check_model(slim, full_check=True)
     onnx.save(slim, str(path))
+
+
+@torch.no_grad()
+def as_shipped(module: nn.Module) -> nn.Module:
+    """A copy with batch norms folded and large weights rounded to 16 bits: what the graph holds, in PyTorch."""
+    module = copy.deepcopy(module).eval()
+    for part in list(module.modules()):
+        if isinstance(part, nn.Sequential):
+            for first, second in pairwise(range(len(part))):
+                if isinstance(part[first], nn.Conv2d) and isinstance(part[second], nn.BatchNorm2d):
+                    part[first] = fuse_conv_bn_eval(part[first], part[second])
+                    part[second] = nn.Identity()
+    for weights in module.parameters():
+        if weights.numel() >= LARGE:
+            weights.copy_(weights.half().float())
+    return module
+
+
+def store_halves(graph: onnx.GraphProto) -> None:
+    """Keep large weights in 16 bits, cast back where they are used: half the bytes; run-times fold the cast at load."""
+    kept, casts = [], []
+    for weights in graph.initializer:
+        values = numpy_helper.to_array(weights)
+        if values.dtype == np.float32 and values.size >= LARGE and np.abs(values).max() < 6e4:
+            half = weights.name + "_half"
+            kept.append(numpy_helper.from_array(values.astype(np.float16), half))
+            casts.append(helper.make_node("Cast", [half], [weights.name], to=onnx.TensorProto.FLOAT))
+        else:
+            kept.append(weights)
+    nodes = [*casts, *graph.node]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
 
 
 def one_core(path: Path) -> ort.InferenceSession:

@@ -21,7 +21,7 @@ from edge_alpr.geometry import CROP_HEIGHT, CROP_MARGIN_X, CROP_MARGIN_Y, CROP_W
 from edge_alpr.infer.card import Card, InputCard, OutputCard, ReaderCard, TrainingCard
 from edge_alpr.infer.package import write_card
 from export.calibrate import fit
-from export.graph import one_core, to_onnx
+from export.graph import as_shipped, one_core, to_onnx
 from training.fingerprint import data_versions
 from training.reader.data import SETS, rendered_sample
 from training.reader.model import ALPHABET, BLANK, Reader
@@ -38,7 +38,7 @@ def load_reader(path: Path) -> tuple[Reader, dict[str, Any]]:
     recipe = state["recipe"]
     model = Reader(tuple(recipe["widths"]), recipe["mixers"], tuple(recipe.get("deeper", ())))
     model.load_state_dict({key: value.float() for key, value in state["average"].items()})
-    return model.eval(), {key: state[key] for key in ("recipe", "step", "hours")}
+    return as_shipped(model), {key: state[key] for key in ("recipe", "step", "hours")}
 
 
 def trial_crops(data: Path) -> dict[str, tuple[torch.Tensor, list[str]]]:
@@ -99,7 +99,7 @@ def _card(state: dict[str, Any], facts: Facts) -> Card:
     return Card(
         name="plate-reader",
         kind="reader",
-        version="1",
+        version="2",
         sha256="0" * 64,
         licence="Apache-2.0",
         description="Text of one- and two-line plates on upright luma crops: CTC log-probabilities over two rows.",

@@ -54,6 +54,9 @@ class OutputCard(Section, frozen=True):
     names: tuple[Line, ...]
 
 
+DetectorTier: TypeAlias = Tier | Literal["near"]
+
+
 class DetectorCard(Section, frozen=True, omit_defaults=True):
     """What only a detector states."""
 
@@ -61,7 +64,8 @@ class DetectorCard(Section, frozen=True, omit_defaults=True):
     """Grey level of the letterbox around the frame."""
     top_k: Natural = 0
     """How many finds it always gives; 0 stands for any number."""
-    tier: Tier = "large"
+    tier: DetectorTier = "large"
+    """`near` is no detector by itself: it looks at one plate again, see `stages.near`."""
     decode: FormatName = "quads"
     """What the outputs mean, see `boxes`."""
     classes: Count = 1

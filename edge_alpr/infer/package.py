@@ -11,7 +11,7 @@ import msgspec
 
 from edge_alpr.config import ModelsConfig, Tier
 from edge_alpr.errors import ModelError
-from edge_alpr.infer.card import Card, Kind, format_card, parse_card
+from edge_alpr.infer.card import Card, DetectorTier, Kind, format_card, parse_card
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def list_packages(folder: Path) -> list[Listed]:
     return [_listed(path) for path in _models(folder)]
 
 
-def shipped(kind: Kind, tier: Tier = "large") -> Path:
+def shipped(kind: Kind, tier: DetectorTier = "large") -> Path:
     """The ONNX file of that kind that came with the installation; `tier` chooses among the detectors.
 
     Raises `ModelError` naming what there is where there is none.
@@ -68,7 +68,7 @@ def shipped_folder() -> Path:
     return Path(str(resources.files("edge_alpr.models")))
 
 
-def only(kind: Kind, folder: Path, tier: Tier | None = None) -> Path:
+def only(kind: Kind, folder: Path, tier: DetectorTier | None = None) -> Path:
     """The one package of a kind (a detector: of a tier) in a folder, by its card alone.
 
     Raises `ModelError` for none or several, with what there is.
