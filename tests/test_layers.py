@@ -20,7 +20,7 @@ LAYERS = (
     "pipeline",
     "bench evaluate ops ota",
     "app doctor",
-    "screen stills assess",
+    "screen stills assess label",
     "cli",
 )
 
@@ -32,6 +32,9 @@ VENDORS = {
     "cuda": {"infer", "camera"},
     "pycuda": {"infer", "camera"},
     "sqlite3": {"sinks"},
+    "cryptography": {"sinks"},
+    "starlette": {"label", "display"},
+    "uvicorn": {"label", "display"},
     "torch": set(),
 }
 
