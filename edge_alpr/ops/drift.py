@@ -22,7 +22,7 @@ REFERENCE_TRACKS = 400
 """The reference is the first weeks with tracks, until there are so many weeks and tracks."""
 MIN_TRACKS = 60
 """Weeks, or pairs of weeks, with fewer say nothing."""
-Z = 4.2
+Z = 3.7
 CLUSTER = 1.5
 COMMON_SHARE = 0.01
 """A shape is common if at least so large a share of the reference's texts has it, and more than one text."""
