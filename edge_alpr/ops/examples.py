@@ -73,7 +73,7 @@ class Examples:
     def __init__(self, folder: Path, quota: Quota) -> None:
         self.folder = folder
         self.counters = Counters()
-        self._quota = quota
+        self.quota = quota
         self._failing = False
 
     def entries(self) -> list[Entry]:
@@ -129,7 +129,7 @@ class Examples:
         for path in self.folder.glob(f".*{PART}") if self.folder.is_dir() else ():
             if time.time() - path.lstat().st_mtime > _STALE_S:
                 path.unlink(missing_ok=True)
-        self._drop(choose_deletions(self.entries(), self._quota, _now_ms()))
+        self._drop(choose_deletions(self.entries(), self.quota, _now_ms()))
 
     def _add(self, example: Example, key: Key) -> bool:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ class Examples:
         entries = self.entries()
         same = [known for known in entries if known.uuid == entry.uuid]
         others = [known for known in entries if known.uuid != entry.uuid]
-        given = choose_deletions([*others, entry], self._quota, _now_ms())
+        given = choose_deletions([*others, entry], self.quota, _now_ms())
         self._drop([known for known in given if known is not entry])
         if entry in given:
             self.counters.dropped += 1
