@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-VERBS = ("run", "read", "eval", "config", "doctor", "models")
+VERBS = ("run", "read", "eval", "config", "doctor", "label", "models")
 
 
 def edge_alpr(*args: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:

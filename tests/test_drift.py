@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,11 +15,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge_alpr.app import make_pipeline, open_models
+from edge_alpr.camera import open_source
 from edge_alpr.config import Config, LearningConfig, StoreConfig
 from edge_alpr.doctor import examine
 from edge_alpr.doctor.examine import Probe
 from edge_alpr.doctor.learning import drift as probe
 from edge_alpr.ops import ledger
+from edge_alpr.ops.background import Background, Job
 from edge_alpr.ops.drift import (
     MOST_SHAPES,
     MOST_WEEKS,
@@ -31,6 +35,7 @@ from edge_alpr.ops.drift import (
     week_of,
 )
 from edge_alpr.ops.hard import Ending
+from edge_alpr.ops.learning import Learning
 from edge_alpr.ops.watch import DriftWatch
 
 WEEK_MS = 7 * 86_400_000
@@ -99,9 +104,9 @@ def alarms(roads: Callable[[int], Road], weeks: int, tracks: int, seed: int) -> 
 
 @pytest.mark.parametrize("tracks", [80, 300, 3000])
 def test_on_a_road_that_stays_a_false_alarm_comes_in_less_than_one_year_of_a_hundred(tracks: int):
-    years = 250
+    years = 80  # 2000 years of each gave 1 with an alarm
     wrong = [seed for seed in range(years) if alarms(lambda week: Road(), 56, tracks, seed)]
-    assert len(wrong) <= 2, f"{len(wrong)} of {years} years"
+    assert len(wrong) <= 1, f"{len(wrong)} of {years} years"
 
 
 CHANGES = {
@@ -117,10 +122,10 @@ CHANGES = {
 @pytest.mark.parametrize("tracks", [300, 1000])
 def test_a_change_is_told_within_two_weeks(name: str, tracks: int):
     late = 0
-    for seed in range(60):
+    for seed in range(30):
         told = alarms(lambda week: CHANGES[name] if week >= 10 else Road(), 12, tracks, seed)
         late += not any(10 <= week <= 11 for week, _ in told)
-    assert late <= 3, f"{late} of 60 not told within two weeks"
+    assert late <= 1, f"{late} of 30 not told within two weeks"
 
 
 def test_it_says_what_got_worse():
@@ -192,6 +197,22 @@ def config_at(folder: Path, **learning) -> Config:
     return Config(store=StoreConfig(path=str(folder)), learning=LearningConfig(**learning))
 
 
+class AtOnce(Background):
+    """Does each job before it goes on, so that a test sees what was written."""
+
+    def do(self, job: Job) -> bool:
+        job()
+        return True
+
+
+def failed(error: Exception) -> None:
+    raise error
+
+
+def watching(config: Config, models: dict[str, str] = MODELS) -> DriftWatch:
+    return DriftWatch(config, models, AtOnce(failed))
+
+
 def line(config: Config) -> tuple[str, str, str]:
     (finding,) = examine(config, [Probe("models fit the road", probe)])
     return finding.status, finding.what, finding.remedy
@@ -200,7 +221,7 @@ def line(config: Config) -> tuple[str, str, str]:
 def watched(folder: Path, weeks: int, ending: Callable[[int, random.Random], Ending]) -> Config:
     """Weeks of tracks through the real watch, the last one a week ago."""
     config, dice = config_at(folder), random.Random(1)
-    watch = DriftWatch(config, MODELS)
+    watch = watching(config)
     today = time.time_ns() // 1_000_000
     for week in range(weeks):
         for _ in range(150):
@@ -250,16 +271,16 @@ def test_no_text_is_kept(tmp_path: Path):
 def test_counts_go_on_over_restarts_and_begin_anew_with_other_models(tmp_path: Path):
     config = config_at(tmp_path)
     for _ in range(2):
-        watch = DriftWatch(config, MODELS)
+        watch = watching(config)
         watch.end(GOOD, now(FIRST_WEEK))
         watch.save()
     gpu = {kind: name.replace("cpu", "gpu") for kind, name in MODELS.items()}
-    assert DriftWatch(config, gpu).ledger.weeks[FIRST_WEEK].tracks == 2
-    assert DriftWatch(config, {**MODELS, "reader": "onnxruntime-cpu:beef"}).ledger.weeks == {}
+    assert watching(config, gpu).ledger.weeks[FIRST_WEEK].tracks == 2
+    assert watching(config, {**MODELS, "reader": "onnxruntime-cpu:beef"}).ledger.weeks == {}
 
 
 def test_a_clock_that_was_never_set_counts_in_no_week(tmp_path: Path):
-    watch = DriftWatch(config_at(tmp_path), MODELS)
+    watch = watching(config_at(tmp_path))
     watch.end(GOOD, 1000)
     assert (watch.ledger.undated, watch.ledger.weeks) == (1, {})
 
@@ -268,7 +289,7 @@ def test_a_clock_that_was_never_set_counts_in_no_week(tmp_path: Path):
 def test_a_damaged_file_is_begun_anew(content: bytes, tmp_path: Path):
     (tmp_path / "drift.json").write_bytes(content)
     assert line(config_at(tmp_path))[0] == "ok"
-    watch = DriftWatch(config_at(tmp_path), MODELS)
+    watch = watching(config_at(tmp_path))
     watch.end(GOOD, now(FIRST_WEEK))
     watch.save()
     assert ledger.load(tmp_path / "drift.json") == watch.ledger
@@ -276,7 +297,7 @@ def test_a_damaged_file_is_begun_anew(content: bytes, tmp_path: Path):
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     (tmp_path / "store").write_text("a file")
-    watch = DriftWatch(config_at(tmp_path / "store"), MODELS)
+    watch = watching(config_at(tmp_path / "store"))
     for _ in range(3):
         watch.end(GOOD, now(FIRST_WEEK))
         watch.save()
@@ -287,3 +308,46 @@ def test_numbers_stay_finite(tmp_path: Path):
     book = Ledger(weeks={FIRST_WEEK + n: Week(tracks=200, unread=200, shapes={}) for n in range(6)})
     assert judge(book, now(FIRST_WEEK + 6)).verdict == "ok"
     assert not math.isnan(json.loads(msgspec.json.encode(book))["weeks"][str(FIRST_WEEK)]["score"])
+
+
+# the whole way
+
+def test_a_drive_with_a_camera_is_counted_and_a_recording_is_not(tmp_path: Path):
+    config = config_at(tmp_path)
+    models = open_models(config)
+    for live in (False, True):
+        learning, pipeline = Learning(config, models.identities, live), make_pipeline(config, models)
+        confirmed = 0
+        with open_source(config.source) as source:
+            for number, frame in enumerate(source):
+                news = pipeline.process(frame)
+                learning.take(pipeline.ended, news)
+                confirmed += sum(told.event.state == "confirmed" for told in news)
+                if number == 70:
+                    break
+        news = pipeline.finish()
+        learning.take(pipeline.ended, news)
+        learning.close()
+        confirmed += sum(told.event.state == "confirmed" for told in news)
+        assert (tmp_path / "drift.json").exists() == live
+        assert learning.keeper.files.counters.lost == 0
+    book = ledger.load(tmp_path / "drift.json")
+    (week,) = book.weeks.values()
+    assert confirmed > 0
+    assert week.confirmed == sum(week.shapes.values()) == confirmed
+    assert week.unread <= 1
+
+
+def test_a_disk_that_hangs_costs_jobs_and_not_frames():
+    gate, done, troubles = threading.Event(), [], []
+    background = Background(troubles.append, limit=3)
+    assert background.do(gate.wait)
+    taken = [background.do(lambda: done.append(1)) for _ in range(10)]
+    assert taken.count(True) in (2, 3)  # the first job may have been begun already
+    gate.set()
+    while not background.do(lambda: 1 / 0):
+        time.sleep(0.01)
+    background.close()
+    background.close()
+    assert len(done) == taken.count(True)
+    assert [type(error) for error in troubles] == [ZeroDivisionError]

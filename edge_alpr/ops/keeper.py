@@ -16,6 +16,7 @@ import numpy as np
 from edge_alpr.config import Config
 from edge_alpr.errors import EdgeAlprError, LabelError
 from edge_alpr.evidence import canonical
+from edge_alpr.ops.background import Background
 from edge_alpr.ops.examples import Example, examples_of
 from edge_alpr.ops.hard import RANKS, Ending, Reason, Thresholds, hardness, why_hard
 from edge_alpr.pipeline import Told, clean
@@ -43,7 +44,9 @@ class _Picture:
 class Keeper:
     """Keeps hard examples while the configuration allows it; else it only lets those kept before expire."""
 
-    def __init__(self, config: Config, models: dict[str, str]) -> None:
+    def __init__(self, config: Config, models: dict[str, str], background: Background | None = None) -> None:
+        """`background` writes what `hear` and `end` keep; without it they only let the driver's corrections in."""
+        self._background = background
         self._config = config
         self._models = models
         self._limits = Thresholds(
@@ -69,7 +72,7 @@ class Keeper:
                 self._recent.popitem(last=False)
         elif event.state == "withdrawn" and event.uuid in self._recent:
             known = self._recent.pop(event.uuid)
-            self._keep(_from_event(event, ("withdrawn",), known.quad, _png(known.patch)))
+            self._keep(_from_event(event, ("withdrawn",), known.quad, b""), known.patch)
 
     def end(self, sighting: Sighting, ending: Ending, uuid: str) -> None:
         """Keep the best picture of a track if it was a hard one."""
@@ -96,9 +99,10 @@ class Keeper:
                 reads=ending.reads,
                 candidates=tuple(Candidate(c.plate, clean(c.score)) for c in read.candidates),
                 quad=_corners(_quad_of(sighting.best)),
-                picture=_png(sighting.best.patch),
+                picture=b"",
                 models=self._models,
-            )
+            ),
+            sighting.best.patch,
         )
 
     def mark_wrong(self, uuid: str, text: str | None = None) -> Example:
@@ -147,10 +151,15 @@ class Keeper:
         quad = np.array([(point.x, point.y) for point in event.coordinates], np.float32)
         return _from_event(event, (), patch_quad(quad, *_ANY_SIZE), picture.read_bytes())
 
-    def _keep(self, example: Example) -> None:
+    def _keep(self, example: Example, patch: Luma) -> None:
+        """Have an example written with its picture; encoding, sealing and the disk are not the frame's to wait for."""
+        if self._background is None or not self._background.do(lambda: self._write(example, patch)):
+            self.files.lose("the disk is too slow")
+
+    def _write(self, example: Example, patch: Luma) -> None:
         self._key = self._key or self._open_key()
         if self._key is not None:
-            self.files.add(example, self._key)
+            self.files.add(msgspec.structs.replace(example, picture=_png(patch)), self._key)
 
     def _open_key(self) -> Key | None:
         try:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from edge_alpr.config import Config
+from edge_alpr.ops.background import Background
 from edge_alpr.ops.hard import Ending
 from edge_alpr.ops.keeper import Keeper
 from edge_alpr.ops.watch import DriftWatch
@@ -24,8 +25,9 @@ class Learning:
 
     def __init__(self, config: Config, models: dict[str, str], live: bool) -> None:
         """`live`: the source is a camera. Recordings are not counted as a road: who replays one has driven once."""
-        self.keeper = Keeper(config, models)
-        self._watch = DriftWatch(config, models) if live and config.learning.watch_drift else None
+        self._background = Background(lambda error: self.keeper.files.lose(repr(error)))
+        self.keeper = Keeper(config, models, self._background)
+        self._watch = DriftWatch(config, models, self._background) if live and config.learning.watch_drift else None
         self._states: OrderedDict[tuple[str, int], Event] = OrderedDict()
 
     def take(self, ended: Sequence[Sighting], news: Sequence[Told]) -> None:
@@ -49,9 +51,10 @@ class Learning:
                 self._watch.end(ending, sighting.epoch_end)
 
     def close(self) -> None:
-        """Write what is only counted yet."""
+        """Write what is only counted yet, and wait for what is being written."""
         if self._watch:
             self._watch.save()
+        self._background.close()
 
 
 def _ending(sighting: Sighting, state: State | None) -> Ending:

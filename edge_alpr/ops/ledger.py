@@ -32,9 +32,15 @@ def load(path: Path) -> Ledger | None:
         return None
 
 
-def save(path: Path, ledger: Ledger) -> None:
+def encode(ledger: Ledger) -> bytes:
+    """The content of the file, bounded."""
+    return msgspec.json.encode(trimmed(ledger))
+
+
+def save(path: Path, content: bytes) -> None:
     """Write it whole. Raises `OSError`."""
-    write_whole(path, msgspec.json.encode(trimmed(ledger)))
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_whole(path, content)
 
 
 def models_key(identities: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ import time
 
 from edge_alpr.config import Config
 from edge_alpr.ops import drift, ledger
+from edge_alpr.ops.background import Background
 from edge_alpr.ops.hard import MIN_READS, Ending
 
 _EPOCH_SET_MS = 1_704_067_200_000
@@ -18,7 +19,8 @@ _log = logging.getLogger(__name__)
 class DriftWatch:
     """Counts tracks into weeks and writes the file once a minute at most."""
 
-    def __init__(self, config: Config, models: dict[str, str]) -> None:
+    def __init__(self, config: Config, models: dict[str, str], background: Background) -> None:
+        self._background = background
         self._path = ledger.path_of(config)
         self._event = config.event
         key = ledger.models_key(models)
@@ -43,18 +45,22 @@ class DriftWatch:
             self.save()
 
     def save(self) -> None:
-        """Write the file if there is news. A failure is logged once and tried again a minute later."""
+        """Have the file written if there is news. The first failure of a row is logged; later news is tried again."""
         if not self._changed:
             return
         self._saved_s = time.monotonic()
+        content = ledger.encode(self.ledger)
+        self._changed = not self._background.do(lambda: self._write(content))
+
+    def _write(self, content: bytes) -> None:
         try:
-            ledger.save(self._path, self.ledger)
+            ledger.save(self._path, content)
         except OSError as error:
             if not self._failing:
                 _log.warning("drift: %s cannot be written: %s; the drive goes on", self._path, error.strerror)
             self._failing = True
-            return
-        self._changed = self._failing = False
+        else:
+            self._failing = False
 
 
 def count(week: drift.Week, ending: Ending, confirm_score: float, min_length: int) -> None:

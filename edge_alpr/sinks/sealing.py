@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import secrets
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,9 +94,9 @@ def unseal(key: Key, name: str, sealed: bytes) -> bytes:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file, mode 0600, durable on return; whatever happens, `path` is the old file or the new one.
 
-    Two processes may write in the folder, each one file at a time. Raises `OSError`, and then nothing is left.
+    Threads and processes may write in one folder. Raises `OSError`, and then nothing is left.
     """
-    part = path.with_name(f".{os.getpid()}{PART}")
+    part = path.with_name(f".{os.getpid()}-{threading.get_ident()}{PART}")
     try:
         with open(part, "wb", opener=_private) as file:
             file.write(content)

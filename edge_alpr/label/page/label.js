@@ -64,7 +64,7 @@ async function show() {
   $("reading").hidden = boxes;
   $("texts").hidden = boxes;
   $("done").hidden = true;
-  document.querySelector(".where").hidden = false;
+  $("panel").hidden = false;
   $("step-boxes").toggleAttribute("aria-current", boxes);
   $("step-texts").toggleAttribute("aria-current", !boxes);
   $("position").textContent = `Picture ${state.index + 1} of ${state.items.length}`
@@ -77,11 +77,10 @@ async function show() {
 
 function finish() {
   const done = state.items.filter((item) => item.done).length;
-  for (const id of ["boxes", "texts", "reading"]) $(id).hidden = true;
+  for (const id of ["boxes", "texts", "reading", "panel"]) $(id).hidden = true;
   $("view").style.display = "none";
-  document.querySelector(".where").hidden = true;
   $("done").hidden = false;
-  $("done").textContent = `All done: ${done} of ${state.items.length} pictures are in ${state.out}. You can close this page.`;
+  $("done").textContent = `All done: ${done} of ${state.items.length} pictures are in\n${state.out}\nYou can close this page.`;
 }
 
 // Step 1: corners
