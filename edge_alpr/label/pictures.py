@@ -184,6 +184,6 @@ def _few(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _why(example: Example) -> str:
-    words = {"corrected": "the driver says it is wrong", "disagreeing": "reads contradict each other"}
+    words = {"corrected": "corrected by the driver", "disagreeing": "reads disagree"}
     return ", ".join(words.get(reason, reason) for reason in example.reasons)
 

@@ -251,7 +251,7 @@ async function guess_more(plate) {
   const index = state.index, number = state.plate;
   const more = await ask(`/items/${index}/plates/${number}/texts`).catch(() => ({ texts: [] }));
   if (plates()[state.plate] !== plate || state.step !== "texts") return;
-  const guesses = [...new Set([...(state.item.guesses[number] || []), ...more.texts])].slice(0, 8);
+  const guesses = [...new Set([...(state.item.guesses[number] || []), ...more.texts])].slice(0, 6);
   candidates(guesses);
   if (!$("text").value && !plate.verdict && guesses.length) { $("text").value = guesses[0]; $("text").select(); }
 }
