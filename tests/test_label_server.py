@@ -219,6 +219,11 @@ def said(text: str, **changes) -> Said:
     return Said(**{"plates": (plate,), "boxed": True, "complete": True, **changes})
 
 
+def test_an_out_folder_among_the_pictures_is_not_labelled_again(photos: Path):
+    session(photos, photos / "out").say(0, said("B123XYZ"))
+    assert len(session(photos, photos / "out").pictures.names) == 3
+
+
 def test_a_set_made_here_loads_and_scores(photos: Path, tmp_path: Path):
     labelling = session(photos, tmp_path / "set")
     for index, text in enumerate(TEXTS):

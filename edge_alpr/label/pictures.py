@@ -101,7 +101,8 @@ class FolderPictures:
         self._open_models = models
         self._known = _known_plates(folder)
         paths = sorted(path for path in folder.rglob("*") if is_picture(path) and path.is_file())
-        self._paths = [path for path in paths if not (_is_hidden(path, folder) or path.is_relative_to(without))]
+        made = without.resolve()
+        self._paths = [p for p in paths if not (_is_hidden(p, folder) or p.resolve().is_relative_to(made))]
         self.names: Sequence[str] = [f"pictures/{path.relative_to(folder).as_posix()}" for path in self._paths]
         if not self.names:
             raise LabelError(f"{folder}: there are no pictures in this folder (JPEG, PNG, TIFF, WebP, BMP)")
