@@ -20,6 +20,7 @@ from edge_alpr.infer import adapt
 from edge_alpr.infer.adapt import Cut
 from edge_alpr.infer.package import configured, load_package, shipped
 from edge_alpr.infer.rungs import open_session
+from edge_alpr.ops.learning import Learning
 from edge_alpr.pipeline import Identity, Pipeline, Stages, Told, Tracking
 from edge_alpr.ports import FrameSource
 from edge_alpr.sinks.dispatch import Dispatcher, Start, Subscriber
@@ -155,6 +156,8 @@ class Summary:
     unreadable: int = 0
     last_restart: str = ""
     pictures_lost: int = 0
+    examples_kept: int = 0
+    examples_lost: int = 0
     first_plate_s: float | None = None
     stages: dict[str, tuple[float, float]] | None = None
 
@@ -212,8 +215,10 @@ class Drive:
                 timer.start()
                 stack.callback(timer.cancel)
             pipeline = make_pipeline(config, models)
+            learning = Learning(config, models.identities, source.info.live)
             dispatcher.catch_up()
             stack.callback(self._sum_up, time.monotonic(), source, pipeline, store)
+            stack.callback(self._close, learning)
             try:
                 for frame in source:
                     begun = time.perf_counter_ns()
@@ -221,13 +226,16 @@ class Drive:
                     read = time.perf_counter_ns()
                     for told in news:
                         self._tell(told, dispatcher, started)
+                    learning.take(pipeline.ended, news)
                     pipeline.timings.told(begun, read)
                     self._screen.progress(pipeline.counts.frames)
                     if self._stop:
                         break
             finally:
-                for told in pipeline.finish():
+                news = pipeline.finish()
+                for told in news:
                     self._tell(told, dispatcher, started)
+                learning.take(pipeline.ended, news)
                 dispatcher.catch_up()
         return self.summary
 
@@ -254,6 +262,11 @@ class Drive:
         elif told.event.state == "withdrawn":
             self.summary.withdrawn += 1
         dispatcher.publish(told.event, pictures)
+
+    def _close(self, learning: Learning) -> None:
+        learning.close()
+        counters = learning.keeper.files.counters
+        self.summary.examples_kept, self.summary.examples_lost = counters.kept, counters.lost
 
     def _sum_up(self, started: float, source: FrameSource, pipeline: Pipeline, store: EventStore) -> None:
         summary, counters, counts = self.summary, source.counters, pipeline.counts

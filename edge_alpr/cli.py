@@ -279,5 +279,47 @@ def doctor(config: ConfigOption = None) -> None:
         raise typer.Exit(2)
 
 
+@app.command()
+def label(
+    dataset: Annotated[
+        str | None,
+        typer.Argument(
+            help="A folder of pictures; left out: the hard examples kept. With --wrong: what the plate reads.",
+            metavar="DATASET|TEXT",
+        ),
+    ] = None,
+    examples: Annotated[
+        Path | None, typer.Option(help="Folder of hard examples; left out: `learning.folder`.", metavar="FOLDER")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where the data set is written.", metavar="FOLDER")] = Path("labelled"),
+    port: Annotated[int, typer.Option(help="Port of the page; 0: any free one.", min=0, max=65535)] = 0,
+    wrong: Annotated[
+        str | None, typer.Option(help="Keep this event as a hard example: its text is wrong.", metavar="UUID")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Mark plates in a page of your browser, corners first, then texts; writes a data set with labels.jsonl.
+
+    Ending it loses nothing: the next run with the same --out goes on.
+
+    **Examples**
+
+    ```text
+    edge-alpr label                             the hard examples kept on this device
+    edge-alpr label photos --out my-plates      any folder of pictures
+    edge-alpr label --wrong UUID B123XYZ        that event was wrong; it reads B123XYZ
+    ```
+    """
+    from edge_alpr.label.run import label as serve_page
+    from edge_alpr.label.run import mark_wrong
+
+    settings = load_config(config)
+    if wrong is not None:
+        mark_wrong(wrong, dataset, settings)
+        return
+    with _stopping(lambda: None):  # while the page is served, its server minds the signals
+        serve_page(Path(dataset) if dataset else None, examples, out, port, settings)
+
+
 if __name__ == "__main__":
     main()

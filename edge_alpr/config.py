@@ -124,6 +124,25 @@ class OutputConfig(Section, frozen=True):
     """Which states go to `events` and to the screen."""
 
 
+class LearningConfig(Section, frozen=True):
+    """What the device keeps so that its models can be trained further, and how it watches them."""
+
+    keep_hard_examples: bool = False
+    """The owner's leave: keep pictures of plates that were hard to read, encrypted, on this device."""
+    folder: str = ""
+    """Where they are kept; empty: `examples` in the store's folder."""
+    key_file: str = "~/.config/edge-alpr/key"
+    """The key that they are encrypted with; made on first use, mode 0600."""
+    low_agreement: Share = 0.6
+    """A track with a smaller share of its reads saying its text is a hard one."""
+    max_examples: Count = 500
+    max_mb: Positive = 100.0
+    max_days: Positive = 30.0
+    """Older examples are deleted; of too many, the easiest first."""
+    watch_drift: bool = True
+    """Count by week how live drives went (no texts), so that `doctor` sees when the models no longer fit the road."""
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -135,6 +154,7 @@ class Config(Section, frozen=True):
     formats: FormatsConfig = FormatsConfig()
     store: StoreConfig = StoreConfig()
     output: OutputConfig = OutputConfig()
+    learning: LearningConfig = LearningConfig()
 
 
 def parse_config(text: str, origin: str = "configuration") -> Config:

@@ -65,3 +65,19 @@ class OutputClosedError(SinkError):
 
 class DatasetError(EdgeAlprError):
     """A set of labelled pictures cannot be used; the message names the line."""
+
+
+class SealError(EdgeAlprError):
+    """Something encrypted at rest cannot be opened: torn, changed, renamed, or not ours."""
+
+
+class WrongKeyError(SealError):
+    """It was sealed with another key than the one at hand."""
+
+
+class KeyFileError(SealError):
+    """The key file is missing, damaged, or open to others; or the cryptography package is not installed."""
+
+
+class LabelError(EdgeAlprError):
+    """There is nothing to label there, or what was labelled cannot be written."""

@@ -143,6 +143,8 @@ class Pipeline:
         self._identity = identity
         self.timings = Timings()
         self.counts = Counts()
+        self.ended: list[Sighting] = []
+        """The tracks that ended with the newest frame, or at the end of everything."""
 
     @property
     def withheld(self) -> int:
@@ -169,6 +171,7 @@ class Pipeline:
         sightings = self._stages.track.update(
             seen, frame.stamp_ns, frame.epoch_ms, frame.camera_id, motion
         )
+        self.ended = [sighting for sighting in sightings if sighting.lost]
         decisions = self._stages.decide.update(sightings)
         self._record(start, found, cut, read, time.perf_counter_ns())
         self.counts.frames += 1
@@ -178,7 +181,8 @@ class Pipeline:
 
     def finish(self) -> list[Told]:
         """The recording ended: close all tracks and say what is still to be said."""
-        decisions = self._stages.decide.update(self._stages.track.flush()) + self._stages.decide.flush()
+        self.ended = self._stages.track.flush()
+        decisions = self._stages.decide.update(self.ended) + self._stages.decide.flush()
         return [self._told(decision) for decision in decisions]
 
     def _record(self, start: int, found: int, cut: int, read: int, end: int) -> None:

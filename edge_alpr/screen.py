@@ -57,6 +57,8 @@ def show_summary(console: Console, summary: Summary) -> None:
     table.add_row("latency", f"p50 {total[0]:.1f} ms, p99 {total[1]:.1f} ms from decoded frame to event")
     stages = [f"{name} {p50:.1f}/{p99:.1f}" for name, (p50, p99) in summary.stages.items() if name != "total"]
     table.add_row("stages", f"{', '.join(stages)} ms (p50/p99)")
+    if summary.examples_kept:
+        table.add_row("to label", f"{summary.examples_kept} hard examples kept, encrypted; see `edge-alpr label`")
     console.print()
     console.print(table)
 
@@ -67,6 +69,7 @@ def _losses(summary: Summary) -> str:
         "unreadable": summary.unreadable,
         "caps changes": summary.caps_changes,
         "pictures not kept": summary.pictures_lost,
+        "hard examples not kept": summary.examples_lost,
         "restarts": summary.restarts,
     }
     said = [f"{count} {name}" for name, count in parts.items() if count]

@@ -20,7 +20,7 @@ LAYERS = (
     "pipeline",
     "bench evaluate ops ota",
     "app doctor",
-    "screen stills assess",
+    "screen stills assess label",
     "shelf",
     "cli",
 )
@@ -34,6 +34,9 @@ VENDORS = {
     "pycuda": {"infer", "camera"},
     "sqlite3": {"sinks"},
     "matplotlib": {"evaluate"},
+    "cryptography": {"sinks"},
+    "starlette": {"label", "display"},
+    "uvicorn": {"label", "display"},
     "torch": set(),
 }
 

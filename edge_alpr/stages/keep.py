@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from edge_alpr.geometry import quad_box, quad_size
-from edge_alpr.types import Detection, Frame, Luma, Observation, Scene
+from edge_alpr.types import Detection, Floats, Frame, Luma, Observation, Scene
 
 SCENE_WIDTH = 960
 """Widest picture kept of a frame, in pixels."""
@@ -39,11 +39,7 @@ def _fit(plane: Luma, size: tuple[int, int]) -> Luma:
 
 def patch(luma: Luma, detection: Detection) -> Luma:
     """The plate as the camera saw it with a margin, cut to the frame, at most PATCH_WIDTH wide; a copy."""
-    width, height = quad_size(detection.quad)
-    x0, y0, x1, y1 = (float(v) for v in quad_box(detection.quad))
-    left, top = max(0, int(x0 - PATCH_MARGIN * width)), max(0, int(y0 - PATCH_MARGIN * height))
-    right = min(luma.shape[1], int(x1 + PATCH_MARGIN * width) + 1)
-    bottom = min(luma.shape[0], int(y1 + PATCH_MARGIN * height) + 1)
+    left, top, right, bottom = _surroundings(detection.quad, luma.shape[1], luma.shape[0])
     if right - left < 1 or bottom - top < 1:
         return luma[:1, :1].copy()
     region = luma[top:bottom, left:right]
@@ -51,6 +47,22 @@ def patch(luma: Luma, detection: Detection) -> Luma:
     if scale >= 1:
         return region.copy()
     return _fit(region, (PATCH_WIDTH, max(1, round(region.shape[0] * scale))))
+
+
+def patch_quad(quad: Floats, width: int, height: int) -> Floats:
+    """Where `quad` lies in the `patch` that was cut of a frame of `width` x `height`: (4, 2) float32, its pixels."""
+    left, top, right, _ = _surroundings(quad, width, height)
+    scale = min(1.0, PATCH_WIDTH / max(1, right - left))
+    return np.asarray((quad - np.array([left, top]) + 0.5) * scale - 0.5, np.float32)
+
+
+def _surroundings(quad: Floats, frame_width: int, frame_height: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of what is kept around a plate, in pixels of the frame."""
+    width, height = quad_size(quad)
+    x0, y0, x1, y1 = (float(v) for v in quad_box(quad))
+    left, top = max(0, int(x0 - PATCH_MARGIN * width)), max(0, int(y0 - PATCH_MARGIN * height))
+    right = min(frame_width, int(x1 + PATCH_MARGIN * width) + 1)
+    return left, top, right, min(frame_height, int(y1 + PATCH_MARGIN * height) + 1)
 
 
 def encode(observation: Observation, quality: int) -> tuple[bytes, bytes]:
