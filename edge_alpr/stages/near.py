@@ -29,7 +29,7 @@ class Near:
     """A detector with a second look. It owns its window, so it serves one thread.
 
     `look` runs on windows of `window` (rows, columns), `input_size` is what `find` shrinks frames to. Scores are
-    those of the first look; a plate that the second one does not see keeps its corners.
+    those of the first look. A plate that the second one does not see, or that the frame cuts, keeps its corners.
     """
 
     def __init__(self, find: Find, look: Find, window: tuple[int, int], input_size: tuple[int, int]) -> None:
@@ -50,7 +50,8 @@ class Near:
     def _again(self, luma: Luma, detection: Detection, seen_at: float) -> Detection:
         box = quad_box(detection.quad)
         scale = self._scale(box)
-        if scale < WORTH * seen_at:
+        whole = bool((box[:2] >= 0).all() and (box[2:] < luma.shape[::-1]).all())
+        if scale < WORTH * seen_at or not whole:
             return detection
         rows, columns = self._window.shape
         shift = np.array([columns / 2, rows / 2]) - scale * (box[:2] + box[2:]) / 2
@@ -59,8 +60,10 @@ class Near:
             luma, matrix, (columns, rows), self._window, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         quads = [((seen.quad - shift) / scale).astype(np.float32) for seen in self._look(self._window)]
-        best = max(quads, key=lambda quad: box_iou(quad_box(quad), box), default=detection.quad)
-        return Detection(best, detection.score) if box_iou(quad_box(best), box) > SAME_PLATE_IOU else detection
+        best = max(quads, key=lambda quad: box_iou(quad_box(quad), box), default=None)
+        if best is None or box_iou(quad_box(best), box) < SAME_PLATE_IOU:
+            return detection
+        return Detection(best, detection.score)
 
     def _scale(self, box: Floats) -> float:
         """Window pixels per frame pixel."""
