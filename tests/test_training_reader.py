@@ -10,10 +10,11 @@ import pytest
 pytest.importorskip("torch", reason="the training recipes need torch: scripts/test --with-training")
 pytest.importorskip("onnxslim", reason="the export needs onnxslim: scripts/test --with-training")
 
+import onnx
 import torch
 
 from edge_alpr.geometry import box_quad
-from export.graph import to_onnx
+from export.graph import as_shipped, load_full, to_onnx
 from export.reader import compare
 from training.faces import find_faces
 from training.formats import ALPHABET, LAYOUTS, TWO_LINES, draw_text, plain
@@ -121,7 +122,7 @@ def test_the_rate_warms_up_and_falls() -> None:
 
 def test_an_export_agrees_with_pytorch(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = Reader((8, 8, 8, 8)).eval()
+    model = as_shipped(Reader((8, 8, 8, 8)))
     crops = torch.randint(0, 256, (9, 1, 32, 128), dtype=torch.uint8)
     path = tmp_path / "reader.onnx"
     to_onnx(model, crops[:2], path, ("crops", ["logprobs"]), True)
@@ -129,3 +130,16 @@ def test_an_export_agrees_with_pytorch(tmp_path: Path) -> None:
     torch.nn.init.normal_(model.head.weight, 0, 3.0)
     with pytest.raises(SystemExit, match="differs"):
         compare(model, path, crops)
+
+
+def test_weights_are_shipped_in_16_bits_and_come_back_whole(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = as_shipped(Reader((24, 32, 32, 32)))
+    crops = torch.randint(0, 256, (2, 1, 32, 128), dtype=torch.uint8)
+    small, full = tmp_path / "small.onnx", tmp_path / "full.onnx"
+    to_onnx(model, crops, small, ("crops", ["logprobs"]), True)
+    onnx.save(load_full(small), str(full))
+    assert small.stat().st_size < 0.7 * full.stat().st_size
+    assert not any(node.op_type == "Cast" and "_half" in node.input[0] for node in onnx.load(str(full)).graph.node)
+    compare(model, small, crops)
+    compare(model, full, crops)
