@@ -80,12 +80,14 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path):
     assert PurePosixPath("edge_alpr/py.typed") in _names(wheel)
 
 
-def test_it_holds_a_detector_and_a_reader_each_with_its_card(wheel: Path):
+def test_it_holds_the_detectors_and_a_reader_each_with_its_card(wheel: Path):
     models = {name for name in _names(wheel) if name.suffix == ".onnx"}
     with zipfile.ZipFile(wheel) as archive:
         cards = [tomllib.loads(archive.read(str(name.with_suffix(".toml"))).decode()) for name in models]
 
-    assert sorted(card["kind"] for card in cards) == ["detector", "reader"]
+    assert [card["kind"] for card in cards].count("reader") == 1
+    tiers = sorted(card["detector"].get("tier", "large") for card in cards if card["kind"] == "detector")
+    assert tiers == ["large", "near", "small"]
 
 
 def test_it_holds_the_sample_drive(wheel: Path):
