@@ -16,11 +16,13 @@ from export.nodes import initializers
 MOST_OPSET = 17
 """What TensorRT 8.6 parses; 10.3 takes more."""
 MOST_TOP_K = 3840
-PARSED = frozenset(
-    "Abs Add AveragePool Cast Clip Concat Conv DequantizeLinear Div Equal Exp Flatten Floor Gather GreaterOrEqual GridSample "
-    "LayerNormalization Less LessOrEqual LogSoftmax MatMul Max MaxPool Min Mul Pad QuantizeLinear ReduceL2 ReduceMax ReduceMean "
-    "Relu Reshape Resize Sigmoid Slice Softmax Split Sqrt Squeeze Sub TopK Transpose Unsqueeze Where".split()
-)  # fmt: skip
+PARSED = frozenset({
+    "Abs", "Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "DequantizeLinear", "Div", "Equal", "Exp",
+    "Flatten", "Floor", "Gather", "GreaterOrEqual", "GridSample", "LayerNormalization", "Less", "LessOrEqual",
+    "LogSoftmax", "MatMul", "Max", "MaxPool", "Min", "Mul", "Pad", "QuantizeLinear", "ReduceL2", "ReduceMax",
+    "ReduceMean", "Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub",
+    "TopK", "Transpose", "Unsqueeze", "Where",
+})  # fmt: skip
 TYPES = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8})
 
 
@@ -51,7 +53,8 @@ def _ports(model: ModelProto) -> Iterator[str]:
         if kind == TensorProto.UINT8:
             readers = {node.op_type for node in graph.node if port.name in node.input}
             if readers != {"Cast"}:
-                yield f"{port.name} is bytes and feeds {', '.join(sorted(readers)) or 'nothing'}: a Cast must come first"
+                fed = ", ".join(sorted(readers)) or "nothing"
+                yield f"{port.name} is bytes and feeds {fed}: a Cast must come first"
 
 
 def _top_k(model: ModelProto) -> Iterator[str]:

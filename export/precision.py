@@ -29,15 +29,21 @@ class Recipe:
     """How a graph is quantised. Weights are signed, symmetric and have a scale for each channel always.
 
     `symmetric`: activations are signed with a zero point of 0, biases stay floats and weights are quantised in
-    the graph, as TensorRT wants it. `ops` are the kinds of nodes that run on bytes.
+    the graph, as TensorRT wants it. `ops` are the kinds of nodes that run on bytes; of the convolutions, the
+    `first` ones and the `last` ones before the outputs' own stay in floats.
     """
 
     symmetric: bool
     ops: tuple[str, ...]
+    first: int = 1
+    last: int = 0
 
 
 GPU = Recipe(symmetric=True, ops=("Conv",))
 CPU = Recipe(symmetric=False, ops=("Conv", "Add", "Relu", "Resize"))
+CAUTIONS = ((1, 0), (3, 1))
+"""`first` and `last`, tried in this order until a graph keeps its accuracy. What the picture loses in the first
+convolutions moves corners more than all the others do."""
 
 
 def to_int8(core: ModelProto, feeds: Iterable[Feeds], recipe: Recipe) -> ModelProto:
@@ -73,19 +79,37 @@ def _options(recipe: Recipe) -> dict[str, Any]:
 
 
 def _float_nodes(graph: GraphProto, recipe: Recipe) -> set[str]:
-    """What stays in floats: all behind the convolutions, the last 1x1 ones, and on the GPU the first one too.
-
-    The first one's input has 256 levels over its whole range already: signed bytes would halve them.
-    """
+    """What stays in floats: all behind the convolutions, the 1x1 ones that give the outputs, and `first` and `last`."""
     trunk = ancestors(graph, frozenset({"Conv"}))
-    inner = {name for node in graph.node if node.name in trunk for name in node.input}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    heads = {node.name for node in convolutions if node.output[0] not in inner and _kernel(node) == [1, 1]}
-    first = {convolutions[0].name} if recipe.symmetric else set()
-    return {node.name for node in graph.node if node.name not in trunk} | heads | first
+    kept = {node.name for node in graph.node if node.name not in trunk}
+    kept |= {node.name for node in convolutions[: recipe.first]}
+    heads = {name for name in _last_of(graph, convolutions, set()) if _kernel(graph, name) == [1, 1]}
+    kept |= heads
+    for _ in range(recipe.last):
+        heads |= _last_of(graph, convolutions, heads)
+        kept |= heads
+    return kept
 
 
-def _kernel(node: NodeProto) -> list[int]:
+def _last_of(graph: GraphProto, convolutions: list[NodeProto], later: set[str]) -> set[str]:
+    """The convolutions that no other one follows but those of `later`."""
+    makers = {output: node for node in graph.node for output in node.output}
+    followed: set[str] = set()
+    for node in convolutions:
+        if node.name in later:
+            continue
+        pending = [makers[name] for name in node.input if name in makers]
+        while pending:
+            before = pending.pop()
+            if before.name not in followed:
+                followed.add(before.name)
+                pending += [makers[name] for name in before.input if name in makers]
+    return {node.name for node in convolutions} - followed - later
+
+
+def _kernel(graph: GraphProto, name: str) -> list[int]:
+    node = next(node for node in graph.node if node.name == name)
     return next(list(a.ints) for a in node.attribute if a.name == "kernel_shape")
 
 
