@@ -130,8 +130,10 @@ class Pictures:
 class Judge:
     """Knows what a pair makes of the pictures; a variant takes the place of one of the two."""
 
-    def __init__(self, data: Path, detector: ModelProto, reader: ModelProto, pad: int) -> None:
-        self._data, self._pad = data, pad
+    def __init__(
+        self, data: Path, detector: ModelProto, reader: ModelProto, pad: int, damaged: int = DAMAGED
+    ) -> None:
+        self._data, self._pad, self._count = data, pad, damaged
         self._dev, self._train = Pictures(data, "dev"), Pictures(data, "train", TRAIN_EVERY)
         self._find, self._read = finder(detector, pad), plate_reader(reader)
         self._reader = Reader(CoreSession(reader))
@@ -147,7 +149,7 @@ class Judge:
     @cached_property
     def _damaged(self) -> tuple[list[Crop], list[str], list[Read]]:
         """Crops of `train` under other light, blur and codec, their texts, and what the pair's reader says."""
-        samples = damaged_crops(self._data, DAMAGED, seed=11)
+        samples = damaged_crops(self._data, self._count, seed=11)
         blank = Detection(np.zeros((4, 2), np.float32), 1.0)
         crops = [Crop(image, blank, 100.0, 25.0, 1.0, False) for image, _ in samples]
         return crops, [text for _, text in samples], self._reader(crops)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip("onnx", reason="the export needs onnx: pip install -e .[export]")
+pytest.importorskip("onnx", reason="the export needs onnx: pip install -e .[export]")
+pytest.importorskip("PIL", reason="the export's damaged crops need pillow: pip install -e .[export]")
 
 from pathlib import Path
 
 import cv2
+import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
@@ -18,7 +20,7 @@ from edge_alpr.geometry import box_quad, quad_size
 from edge_alpr.stages.detect import Detector, letterbox
 from edge_alpr.stages.rectify import cut
 from edge_alpr.types import Detection, Luma
-from export.alike import Alike, GpuPair, compare
+from export.alike import Alike, GpuPair, compare, frames_of
 from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, reader_for_gpu
 from export.judge import CoreSession, finder, plate_reader
 from export.parser import problems
@@ -219,3 +221,15 @@ def test_a_difference_fails_the_comparison():
     gpu.find = lambda luma: see(np.roll(luma, 2, axis=1))  # type: ignore[method-assign]
     assert "corners lie up to" in compare(find, read, gpu, [(luma, boxes)]).problem()
     assert "nothing was compared" in Alike().problem()
+
+
+def test_real_frames_are_read_as_on_the_cpu(data: Path):
+    plane = Plane(1280, 720, 1536)
+    detector, reader = shipped("detector"), shipped("reader")
+    gpu = GpuPair(detector, reader, plane, 114)
+
+    alike = compare(finder(detector, 114), plate_reader(reader), gpu, frames_of(data, plane, every=40))
+
+    assert alike.problem() == ""
+    assert alike.plates >= 5
+    assert alike.moved_most < 0.01  # half the size: the same means, rounded alike
