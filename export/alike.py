@@ -20,7 +20,7 @@ from edge_alpr.stages.detect import Letterbox, decode
 from edge_alpr.stages.read import ctc_slots, posteriors
 from edge_alpr.types import Detection, Floats, Luma, Read
 from export.compose import BATCHES, Plane, detector_for_gpu, reader_for_gpu
-from export.judge import CoreSession, Find, ReadPlates, same_plates
+from export.product import CoreSession, Find, ReadPlates, same_plates
 
 LEAST_SAME_READS = 0.99
 MOST_MOVED_PX = 1.0

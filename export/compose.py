@@ -15,7 +15,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto
 from edge_alpr.stages.detect import letterbox
 from export.nodes import Nodes, cast_target, entry, rename_output, value
 from export.perspective import mean_and_std, normalised, sharpness, upright
-from export.resize import resize
+from export.resize import resize, whole_factors
 
 BATCHES = (1, 2, 4, 8)
 """Plates a run, one TensorRT profile each."""
@@ -43,11 +43,13 @@ def detector_for_gpu(core: ModelProto, plane: Plane, pad: int) -> ModelProto:
     """`luma` (1, 1, H, pitch) uint8 to `scores` (1, K) and `quads` (1, K, 4, 2) float32 in frame pixels."""
     rows, columns = (int(d.dim_value) for d in core.graph.input[0].type.tensor_type.shape.dim[2:])
     fit = letterbox((plane.width, plane.height), (rows, columns))
-    front = Nodes("frame", cast_target(entry(core.graph)))
+    wanted = cast_target(entry(core.graph))
+    front = Nodes("frame", wanted if whole_factors(fit) else TensorProto.FLOAT)  # half matrices would lose grey levels
     light = resize(front, _pixels(front, plane), fit)
     below, right = rows - fit.size[1], columns - fit.size[0]
     if below or right:
         light = front.op("Pad", light, front.whole([0, 0, 0, 0, 0, 0, below, right]), front.number(pad))
+    light = _as_type(front, light, wanted)
     model = _with_front(core, front, light)
     rename_output(model.graph, "quads", "input_quads")
     back, scale = Nodes("back"), fit.scale.astype(np.float32)
@@ -68,9 +70,7 @@ def reader_for_gpu(core: ModelProto, plane: Plane) -> ModelProto:
     crops = upright(front, _pixels(front, plane), "quads", (plane.width, plane.height))
     centred, std = mean_and_std(front, crops)
     front.op("Reshape", sharpness(front, centred, std), front.whole([-1]), called="sharpness")
-    light = normalised(front, centred, std)
-    if (wanted := cast_target(entry(core.graph))) != front.dtype:
-        light = front.op("Cast", light, to=wanted)
+    light = _as_type(front, normalised(front, centred, std), cast_target(entry(core.graph)))
     model = _with_front(core, front, light)
     model.graph.input[0].CopyFrom(_luma(plane))
     model.graph.input.append(value("quads", TensorProto.FLOAT, ("n", 4, 2)))
@@ -89,6 +89,10 @@ def _pixels(nodes: Nodes, plane: Plane) -> str:
     if plane.pitch == plane.width:
         return light
     return nodes.op("Slice", light, nodes.whole([0]), nodes.whole([plane.width]), nodes.whole([3]))
+
+
+def _as_type(nodes: Nodes, light: str, wanted: int) -> str:
+    return light if wanted == nodes.dtype else nodes.op("Cast", light, to=wanted)
 
 
 def _luma(plane: Plane) -> ValueInfoProto:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto
 
 from edge_alpr.camera.pictures import load_luma
-from edge_alpr.config import DetectConfig
 from edge_alpr.evaluate import PlateFound, evaluate_stills, load_dataset
 from edge_alpr.evaluate.figures import Outcome
 from edge_alpr.evidence import canonical
-from edge_alpr.geometry import box_iou, quad_box
-from edge_alpr.stages.detect import Detector
 from edge_alpr.stages.read import Reader
-from edge_alpr.stages.rectify import cut
-from edge_alpr.types import Crop, Detection, Luma, Read, Tensors
-from export.nodes import entry
+from edge_alpr.types import Crop, Detection, Luma, Read
+from export.product import CoreSession, Find, ReadPlates, finder, plate_reader, same_plates
 from training.reader.data import load_real, real_sample
 
-Find = Callable[[Luma], list[Detection]]
-ReadPlates = Callable[[Luma, Sequence[Detection]], list[Read]]
 SETS = ("dashcam", "openimages")
 LIMITS = {"fp32": 0.0, "fp16": 0.1, "int8": 1.0}
 """Points of whole-plate accuracy on `dev` that a precision may lose."""
@@ -37,43 +30,13 @@ TRAIN_EVERY = 3
 """Which pictures of `train` the finer measure of a detector takes: each third."""
 
 
-class CoreSession:
-    """A graph on one core: what the stages run on."""
-
-    identity = "export"
-
-    def __init__(self, model: ModelProto) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        self._session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        self._outputs = [port.name for port in self._session.get_outputs()]
-
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> Tensors:
-        """Run once."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(feeds)), strict=True))
-
-
-def finder(core: ModelProto, pad: int) -> Find:
-    """The product's detector on a graph."""
-    entry(core.graph)  # of export/
-    rows, columns = (int(d.dim_value) for d in core.graph.input[0].type.tensor_type.shape.dim[2:])
-    return Detector(CoreSession(core), DetectConfig(), (rows, columns), pad)
-
-
-def plate_reader(core: ModelProto) -> ReadPlates:
-    """The product's rectifier and reader on a graph."""
-    reader = Reader(CoreSession(core))
-    return lambda luma, plates: reader([cut(luma, plate) for plate in plates])
-
-
 @dataclass(frozen=True, slots=True)
 class Loss:
     """How far a variant is from the network it comes from. Points are hundredths of whole-plate accuracy.
 
     One plate of `dev` is most of a point, so there is a larger sample: the pictures of `train` (detector) or
     damaged crops of it (reader). `compared` are the plates found by both, in `dev` and in the sample, or the
-    crops; `differ` counts finds that only one has, or other texts. A score is that of the plate (detector) or of
+    crops; `differ` counts finds that the variant has not, or other texts. A score is that of the plate (detector) or of
     the text; `moved_px` is how far the corner that moved most is from where it was.
     """
 
@@ -113,18 +76,21 @@ class Pictures:
     def __init__(self, data: Path, split: str, every: int = 1) -> None:
         self._images = [image for name in SETS for image in load_dataset(data / name, split)][::every]
 
-    def run(self, find: Find, read: ReadPlates) -> tuple[list[Outcome], list[list[Detection]]]:
-        """What becomes of each legible plate, and what was found in each picture."""
-        finds: list[list[Detection]] = []
+    def find(self, find: Find) -> list[list[Detection]]:
+        """What is found in each picture."""
+        return [find(load_luma(image.path)) for image in self._images]
+
+    def read(self, finds: Sequence[Sequence[Detection]], read: ReadPlates) -> list[Outcome]:
+        """What becomes of each legible plate, given what was found."""
+        found = {image.path: plates for image, plates in zip(self._images, finds, strict=True)}
 
         def picture(path: Path) -> list[PlateFound]:
-            luma = load_luma(path)
-            finds.append(find(luma))
-            reads = read(luma, finds[-1])
-            return [PlateFound(d.quad, d.score, r) for d, r in zip(finds[-1], reads, strict=True)]
+            plates = found[path]
+            reads = read(load_luma(path), plates) if plates else []
+            return [PlateFound(d.quad, d.score, r) for d, r in zip(plates, reads, strict=True)]
 
         outcomes = evaluate_stills(self._images, picture).outcomes
-        return [outcome for outcome in outcomes if outcome.legibility == "ok"], finds
+        return [outcome for outcome in outcomes if outcome.legibility == "ok"]
 
 
 class Judge:
@@ -139,12 +105,17 @@ class Judge:
         self._reader = Reader(CoreSession(reader))
 
     @cached_property
-    def _before(self) -> tuple[list[Outcome], list[list[Detection]]]:
-        return self._dev.run(self._find, self._read)
+    def _found(self) -> tuple[list[list[Detection]], list[list[Detection]]]:
+        """By the pair's detector in `dev` and `train`."""
+        return self._dev.find(self._find), self._train.find(self._find)
 
     @cached_property
-    def _train_before(self) -> tuple[list[Outcome], list[list[Detection]]]:
-        return self._train.run(self._find, self._read)
+    def _before(self) -> list[Outcome]:
+        return self._dev.read(self._found[0], self._read)
+
+    @cached_property
+    def _train_before(self) -> list[Outcome]:
+        return self._train.read(self._found[1], self._read)
 
     @cached_property
     def _damaged(self) -> tuple[list[Crop], list[str], list[Read]]:
@@ -157,14 +128,16 @@ class Judge:
     def detector(self, core: ModelProto) -> Loss:
         """Have another detector find for the pair's reader."""
         find = finder(core, self._pad)
-        dev, train = self._dev.run(find, self._read), self._train.run(find, self._read)
-        before = [*self._before[1], *self._train_before[1]]
-        pairs = [pair for a, b in zip(before, [*dev[1], *train[1]], strict=True) for pair in same_plates(a, b)]
-        moved = np.array([np.abs(a.quad - b.quad).max() for a, b in pairs])
-        scores = np.array([abs(a.score - b.score) for a, b in pairs])
-        lost = sum(o.right for o in self._train_before[0]) - sum(o.right for o in train[0])
+        dev, train = self._dev.find(find), self._train.find(find)
+        before = [*self._found[0], *self._found[1]]
+        pairs = [pair for a, b in zip(before, [*dev, *train], strict=True) for pair in same_plates(a, b)]
+        moved = np.array([np.abs(a.quad - b.quad).max() for a, b in pairs] or [0.0])
+        scores = np.array([abs(a.score - b.score) for a, b in pairs] or [0.0])
+        after = self._train.read(train, self._read)
+        lost = 100 * (sum(o.right for o in self._train_before) - sum(o.right for o in after)) / len(after)
+        differ = sum(map(len, before)) - len(pairs)
         return replace(
-            self._loss(dev[0], 100 * lost / len(train[0]), scores, sum(map(len, before)) - len(pairs)),
+            self._loss(self._dev.read(dev, self._read), lost, scores, differ),
             moved_px_mean=float(moved.mean()),
             moved_px_p95=float(np.percentile(moved, 95)),
         )
@@ -177,12 +150,12 @@ class Judge:
         truth = [canonical(text) for text in texts]
         right_before, right = (sum(map(str.__eq__, reads, truth)) for reads in told)
         scores = np.array([abs(a.score - b.score) for a, b in zip(before, after, strict=True)])
-        outcomes, _ = self._dev.run(self._find, plate_reader(core))
+        outcomes = self._dev.read(self._found[0], plate_reader(core))
         lost = 100 * (right_before - right) / len(crops)
         return self._loss(outcomes, lost, scores, sum(map(str.__ne__, *told)))
 
     def _loss(self, after: Sequence[Outcome], sample_lost: float, scores: NDArray[Any], differ: int) -> Loss:
-        before = self._before[0]
+        before = self._before
         return Loss(
             plates=len(after),
             right=sum(o.right for o in after),
@@ -202,15 +175,3 @@ def damaged_crops(data: Path, count: int, seed: int) -> list[tuple[Luma, str]]:
     plates = [plate for plates in load_real(data, "train").values() for plate in plates]
     rng = np.random.default_rng(seed)
     return [real_sample(plates[int(i)], rng) for i in rng.integers(len(plates), size=count)]
-
-
-def same_plates(a: Sequence[Detection], b: Sequence[Detection]) -> list[tuple[Detection, Detection]]:
-    """Each plate of `a` with the one of `b` that lies over it, where there is one."""
-    pairs = []
-    for plate in a:
-        box = quad_box(plate.quad)
-        best = max(b, key=lambda other: box_iou(box, quad_box(other.quad)), default=None)
-        if best is not None and box_iou(box, quad_box(best.quad)) >= 0.3:
-            pairs.append((plate, best))
-    return pairs
-

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from export.alike import Alike
 from export.compose import BATCHES, Plane, bytes_out
-from export.judge import CoreSession, Loss
+from export.judge import Loss
+from export.product import CoreSession
 
 ROUNDS = 60
 

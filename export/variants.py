@@ -30,14 +30,15 @@ from edge_alpr.types import Tensors
 from export.alike import Alike, GpuPair, compare, frames_of
 from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, reader_for_gpu
 from export.half import rehearse, to_half
-from export.judge import SETS, Judge, Loss, damaged_crops, finder, plate_reader, verdict
+from export.judge import SETS, Judge, Loss, damaged_crops, verdict
 from export.parser import problems
 from export.precision import CAUTIONS, CPU, GPU, Feeds, Recipe, to_int8
+from export.product import finder, plate_reader
 from export.report import Row, median_ms, show
 
 SHIPPED = Path("edge_alpr/models")
 PRECISIONS = ("fp32", "fp16", "int8")
-CALIBRATION_FRAMES, CALIBRATION_CROPS = 48, 512
+CALIBRATION_FRAMES, CALIBRATION_CROPS = 32, 512
 ALIKE_EVERY = {"fp32": 1, "fp16": 4, "int8": 4}
 """Which dash cam frames the GPU's graphs are compared on with the CPU's way: each, each fourth."""
 
@@ -190,6 +191,11 @@ def _pad(card: Card) -> int:
     return card.detector.pad if card.detector else 0
 
 
+def _judge(detector: ModelPackage, reader: ModelPackage, data: Path) -> Judge:
+    graphs = [onnx.load_model_from_string(package.model) for package in (detector, reader)]
+    return Judge(data, graphs[0], graphs[1], _pad(detector.card))
+
+
 def _packages(folder: Path) -> tuple[list[ModelPackage], ModelPackage]:
     """All detectors of a folder, and its reader. Exits where a package is broken or one is missing."""
     listed = list_packages(folder)
@@ -216,11 +222,11 @@ def main(
     detectors, reader = _packages(models)
     console = Console()
     variants: list[Variant] = []
+    judges = {package.path: _judge(package, reader, data) for package in detectors}
     for package in [*detectors, reader]:
-        detector = package if package.card.kind == "detector" else detectors[0]
-        graphs = [onnx.load_model_from_string(each.model) for each in (detector, reader)]
-        variants += precisions(package, Judge(data, *graphs, _pad(detector.card)), data)
-        console.print(f"{package.path.name}: judged", highlight=False)
+        for variant in precisions(package, judges.get(package.path, judges[detectors[0].path]), data):
+            console.print(f"{file_name(variant, plane)}: {variant.refused or 'judged'}", highlight=False)
+            variants.append(variant)
     alike = check_alike(variants, data, plane)
     made = {file_name(variant, plane): composed(variant, plane) for variant in variants}
     out.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnx", reason="the export needs onnx: pip install -e .[export]")
-pytest.importorskip("PIL", reason="the export's damaged crops need pillow: pip install -e .[export]")
 
 from pathlib import Path
 
@@ -22,8 +21,8 @@ from edge_alpr.stages.rectify import cut
 from edge_alpr.types import Detection, Luma
 from export.alike import Alike, GpuPair, compare, frames_of
 from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, reader_for_gpu
-from export.judge import CoreSession, finder, plate_reader
 from export.parser import problems
+from export.product import CoreSession, finder, plate_reader
 from export.resize import area_matrix, linear_matrix, multiplications
 
 MODELS = Path(__file__).resolve().parents[1] / "edge_alpr" / "models"
@@ -105,6 +104,22 @@ def test_the_network_is_shown_what_the_cpu_letterboxes(plane: Plane):
     fit = letterbox((plane.width, plane.height), (384, 640))
     wanted = fit.to_frame(numpy_helper.to_array(eye(384, 640).graph.initializer[0]))
     assert np.allclose(found["quads"], wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("plane", PLANES[:3], ids=lambda plane: plane.name)
+def test_a_half_network_is_shown_the_same(plane: Plane):
+    half = eye(384, 640)
+    half.graph.node[0].attribute[0].i = TensorProto.FLOAT16
+    half.graph.node[1].output[0] = "half_scores"
+    half.graph.node.append(helper.make_node("Cast", ["half_scores"], ["scores"], to=TensorProto.FLOAT))
+    memory = surface(scene(plane.width, plane.height), plane)
+
+    single, other = (
+        CoreSession(detector_for_gpu(core, plane, 114)).run({"luma": memory}) for core in (eye(384, 640), half)
+    )
+
+    assert np.array_equal(single["scores"], other["scores"])
+    assert problems(detector_for_gpu(half, plane, 114)) == []
 
 
 def test_the_matrices_keep_the_light():

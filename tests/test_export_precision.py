@@ -19,10 +19,11 @@ from edge_alpr.camera.pictures import load_luma
 from edge_alpr.infer.package import load_package
 from export.compose import Plane, reader_for_gpu
 from export.half import DELICATE, as_half, halved_nodes, rehearse, to_half
-from export.judge import CoreSession, Judge, Loss, finder, plate_reader, verdict
+from export.judge import Judge, Loss, verdict
 from export.nodes import initializers, named, tensor_types
 from export.parser import problems
 from export.precision import CPU, GPU, coarsened, to_int8
+from export.product import CoreSession, finder, plate_reader
 from export.variants import Variant, file_name, write
 
 ROOT = Path(__file__).resolve().parents[1]
