@@ -24,7 +24,8 @@ _LEAST_DEPTH = 1e-3
 
 def upright(nodes: Nodes, light: str, quads: str, size: tuple[int, int]) -> str:
     """Crops (N, 1, CROP_HEIGHT, CROP_WIDTH) of `light` (1, 1, H, W) within `quads` (N, 4, 2); size is (W, H)."""
-    points = _frame_points(nodes, nodes.split(quads, 4, axis=1))
+    apart = nodes.op("Unsqueeze", quads, nodes.whole([1]))
+    points = _frame_points(nodes, nodes.split(apart, 4, axis=2))
     last = np.maximum(np.array(size, np.float32) - 1, 1)
     spread = nodes.op("Sub", nodes.op("Mul", points, nodes.number(2 / last)), nodes.number(1.0))
     inside = nodes.op("Clip", spread, nodes.number(-1.0), nodes.number(1.0))  # the border goes on
@@ -35,7 +36,7 @@ def upright(nodes: Nodes, light: str, quads: str, size: tuple[int, int]) -> str:
 
 
 def _frame_points(nodes: Nodes, corners: list[str]) -> str:
-    """Where the samples of the crops lie in the frame, (N, samples, 2): x, y."""
+    """Where the samples of the crops lie in the frame, (N, rows, columns, 2): x, y. `corners` are (N, 1, 1, 2)."""
     p0, p1, p2, p3 = corners
     g, h = _tilt(nodes, p0, p1, p2, p3)
     along = nodes.op("Add", nodes.op("Sub", p1, p0), nodes.op("Mul", g, p1))
@@ -48,7 +49,7 @@ def _frame_points(nodes: Nodes, corners: list[str]) -> str:
 
 
 def _tilt(nodes: Nodes, p0: str, p1: str, p2: str, p3: str) -> tuple[str, str]:
-    """The two perspective terms of the map from the unit square to a quad, (N, 1, 1) each, in closed form."""
+    """The two perspective terms of the map from the unit square to a quad, (N, 1, 1, 1) each, in closed form."""
     right, below = nodes.op("Sub", p1, p2), nodes.op("Sub", p3, p2)
     skew = nodes.op("Sub", nodes.op("Sub", p0, p3), right)
     area = _cross(nodes, right, below)
@@ -58,12 +59,12 @@ def _tilt(nodes: Nodes, p0: str, p1: str, p2: str, p3: str) -> tuple[str, str]:
 
 
 def _cross(nodes: Nodes, a: str, b: str) -> str:
-    (ax, ay), (bx, by) = nodes.split(a, 2, axis=2), nodes.split(b, 2, axis=2)
+    (ax, ay), (bx, by) = nodes.split(a, 2, axis=3), nodes.split(b, 2, axis=3)
     return nodes.op("Sub", nodes.op("Mul", ax, by), nodes.op("Mul", ay, bx))
 
 
 def _square_points(nodes: Nodes, corners: list[str]) -> tuple[str, str]:
-    """The samples in the unit square, (N, samples, 1) each.
+    """The samples in the unit square: (N, 1, columns, 1) and (N, rows, 1, 1).
 
     A plate that is `shrink` times as large as the crop, rounded down, is averaged over so many frame pixels.
     """
@@ -75,29 +76,22 @@ def _square_points(nodes: Nodes, corners: list[str]) -> tuple[str, str]:
     shrink = nodes.op("Floor", nodes.op("Min", across, along))
     large = nodes.op("GreaterOrEqual", shrink, nodes.number(2.0))
     reach = nodes.op("Mul", nodes.op("Where", large, shrink, nodes.number(0.0)), nodes.number(REACH))
-    (u, du), (v, dv) = _fixed_points()
+    u, du = (values[None, None, :, None] for values in _axis(CROP_WIDTH, CROP_MARGIN_X))
+    v, dv = (values[None, :, None, None] for values in _axis(CROP_HEIGHT, CROP_MARGIN_Y))
     wide = nodes.op("Mul", nodes.op("Div", reach, width), nodes.number(du))
     high = nodes.op("Mul", nodes.op("Div", reach, height), nodes.number(dv))
     return nodes.op("Add", wide, nodes.number(u)), nodes.op("Add", high, nodes.number(v))
 
 
 def _mean_length(nodes: Nodes, *edges: tuple[str, str]) -> str:
-    """Mean length of two edges, (N, 1, 1), at least one pixel."""
-    lengths = [nodes.op("ReduceL2", nodes.op("Sub", b, a), axes=[2], keepdims=1) for a, b in edges]
+    """Mean length of two edges, (N, 1, 1, 1), at least one pixel."""
+    lengths = [nodes.op("ReduceL2", nodes.op("Sub", b, a), axes=[3], keepdims=1) for a, b in edges]
     mean = nodes.op("Mul", nodes.op("Add", *lengths), nodes.number(0.5))
     return nodes.op("Max", mean, nodes.number(1.0))
 
 
-def _fixed_points() -> tuple[tuple[_Doubles, _Doubles], tuple[_Doubles, _Doubles]]:
-    """(1, samples, 1): place of the crop's pixels in the unit square, and of a sample within (-0.5 to 0.5)."""
-    columns, rows = _axis(CROP_WIDTH, CROP_MARGIN_X), _axis(CROP_HEIGHT, CROP_MARGIN_Y)
-    count = SAMPLES * CROP_WIDTH, SAMPLES * CROP_HEIGHT
-    u, du = (np.tile(values, count[1])[None, :, None] for values in columns)
-    v, dv = (np.repeat(values, count[0])[None, :, None] for values in rows)
-    return (u, du), (v, dv)
-
-
 def _axis(size: int, margin: float) -> tuple[_Doubles, _Doubles]:
+    """Place of the samples' pixels in the unit square, and of each sample within its pixel (-0.5 to 0.5)."""
     offsets = (np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5
     place = (np.arange(size) - margin * size) / (size * (1 - 2 * margin))
     return np.repeat(place, SAMPLES), np.tile(offsets, size)

@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,6 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from export.nodes import ancestors, initializers, named
 
 Feeds = Mapping[str, NDArray[Any]]
-PERCENTILE = 99.999
-"""Of the values of a tensor, those that are not clipped."""
-
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -30,20 +27,31 @@ class Recipe:
 
     `symmetric`: activations are signed with a zero point of 0, biases stay floats and weights are quantised in
     the graph, as TensorRT wants it. `ops` are the kinds of nodes that run on bytes; of the convolutions, the
-    `first` ones and the `last` ones before the outputs' own stay in floats.
+    `first` ones and the `last` ones before the outputs' own stay in floats. `percentile` of the values that a
+    tensor takes in calibration are not clipped.
     """
 
     symmetric: bool
     ops: tuple[str, ...]
     first: int = 1
     last: int = 0
+    percentile: float = 99.999
+
+    def __str__(self) -> str:
+        return f"floats: the first {self.first}, the last {self.last}; percentile {self.percentile}"
 
 
 GPU = Recipe(symmetric=True, ops=("Conv",))
 CPU = Recipe(symmetric=False, ops=("Conv", "Add", "Relu", "Resize"))
-CAUTIONS = ((1, 0), (3, 1))
-"""`first` and `last`, tried in this order until a graph keeps its accuracy. What the picture loses in the first
-convolutions moves corners more than all the others do."""
+CAUTIONS = ((1, 0, 99.999), (1, 0, 100.0), (3, 1, 99.999), (3, 1, 100.0))
+"""`first`, `last` and `percentile`, tried in this order until a graph keeps its accuracy. What the picture loses in
+the first convolutions moves corners more than all the others do."""
+
+
+def cautious(recipe: Recipe) -> Iterator[Recipe]:
+    """The recipe with more and more caution."""
+    for first, last, percentile in CAUTIONS:
+        yield replace(recipe, first=first, last=last, percentile=percentile)
 
 
 def to_int8(core: ModelProto, feeds: Iterable[Feeds], recipe: Recipe) -> ModelProto:
@@ -72,7 +80,7 @@ def to_int8(core: ModelProto, feeds: Iterable[Feeds], recipe: Recipe) -> ModelPr
 
 
 def _options(recipe: Recipe) -> dict[str, Any]:
-    options: dict[str, Any] = {"CalibPercentile": PERCENTILE, "WeightSymmetric": True}
+    options: dict[str, Any] = {"CalibPercentile": recipe.percentile, "WeightSymmetric": True}
     if recipe.symmetric:
         options |= {"ActivationSymmetric": True, "QuantizeBias": False, "AddQDQPairToWeight": True}
     return options

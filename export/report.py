@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from export.alike import Alike
 from export.compose import BATCHES, Plane, bytes_out
@@ -30,19 +30,19 @@ class Row:
     ms: float
     loss: Loss | None
     refused: str
-    floats: str
+    recipe: str
 
 
 def median_ms(models: Mapping[str, ModelProto], plane: Plane) -> dict[str, float]:
-    """Milliseconds a run on one core, medians. All take turns, so that what else runs here hits all alike."""
+    """Milliseconds of a core (its own time, not the wall's) a run, medians; all take turns."""
     sessions = {name: CoreSession(model) for name, model in models.items()}
     feeds = {name: _trial(model, plane) for name, model in models.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(ROUNDS):
         for name, session in sessions.items():
-            start = time.perf_counter()
+            start = time.process_time()
             session.run(feeds[name])
-            times[name].append((time.perf_counter() - start) * 1e3)
+            times[name].append((time.process_time() - start) * 1e3)
     return {name: round(float(np.median(values[3:])), 2) for name, values in times.items()}
 
 
@@ -60,7 +60,8 @@ def _trial(model: ModelProto, plane: Plane) -> dict[str, NDArray[Any]]:
 
 def show(rows: Sequence[Row], alike: Mapping[str, Alike], console: Console) -> None:
     """The tables."""
-    table = Table("file", "MB", "ms", "whole on dev", "lost", "lost on the sample", "score change", "corners px")
+    names = "MB", "ms", "read whole", "lost", "sample lost", "differ", "score change", "corners, px"
+    table = Table(Column("file", no_wrap=True), *names)
     for row in rows:
         name = row.file + (" NOT WRITTEN" if row.refused else "")
         table.add_row(name, f"{row.megabytes:.2f}", f"{row.ms:.2f}", *(_figures(row.loss) if row.loss else ()))
@@ -77,9 +78,10 @@ def show(rows: Sequence[Row], alike: Mapping[str, Alike], console: Console) -> N
 
 def _figures(loss: Loss) -> tuple[str, ...]:
     return (
-        f"{loss.right} of {loss.plates}, before {loss.right_before}",
+        f"{loss.right}/{loss.plates}, was {loss.right_before}",
         f"{loss.points_lost:.2f}",
-        f"{loss.sample_points_lost:.2f}; {loss.differ} of {loss.compared} differ",
+        f"{loss.sample_points_lost:.2f}",
+        f"{loss.differ}/{loss.compared}",
         f"{loss.score_mean:.4f}, most {loss.score_max:.2f}",
         f"{loss.moved_px_mean:.2f}, p95 {loss.moved_px_p95:.2f}" if loss.moved_px_mean else "",
     )

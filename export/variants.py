@@ -7,7 +7,7 @@ that loses more than its precision may, or a graph for the GPU that differs from
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +32,7 @@ from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, reader_f
 from export.half import rehearse, to_half
 from export.judge import SETS, Judge, Loss, damaged_crops, verdict
 from export.parser import problems
-from export.precision import CAUTIONS, CPU, GPU, Feeds, Recipe, to_int8
+from export.precision import CPU, GPU, Feeds, Recipe, cautious, to_int8
 from export.product import finder, plate_reader
 from export.report import Row, median_ms, show
 
@@ -53,8 +53,8 @@ class Variant:
     model: ModelProto
     loss: Loss | None = None
     refused: str = ""
-    floats: str = ""
-    """What of an INT8 network stays in floats."""
+    recipe: str = ""
+    """How an INT8 network was made."""
 
     @property
     def kind(self) -> Kind:
@@ -99,19 +99,20 @@ def precisions(package: ModelPackage, judge: Judge, data: Path) -> Iterator[Vari
     for where, recipe in (("cpu", CPU), ("gpu", GPU)):
         yield Variant(package, where, "fp32", core)
         yield Variant(package, where, "fp16", half, loss, verdict("fp16", loss))
-        yield _int8(Variant(package, where, "int8", core), recipe, feeds, measure)
+        yield least_cautious(Variant(package, where, "int8", core), recipe, feeds, measure)
 
 
-def _int8(variant: Variant, recipe: Recipe, feeds: Sequence[Feeds], measure: Any) -> Variant:
+def least_cautious(
+    variant: Variant, recipe: Recipe, feeds: Sequence[Feeds], measure: Callable[[ModelProto], Loss]
+) -> Variant:
     """The least cautious INT8 that keeps its accuracy; the last one tried, refused, where none does."""
-    for first, last in CAUTIONS:
-        model = to_int8(variant.model, feeds, replace(recipe, first=first, last=last))
+    for careful in cautious(recipe):
+        model = to_int8(variant.model, feeds, careful)
         loss = measure(model)
-        tried = replace(
-            variant, model=model, loss=loss, refused=verdict("int8", loss), floats=f"first {first}, last {last}"
-        )
+        tried = replace(variant, model=model, loss=loss, refused=verdict("int8", loss), recipe=str(careful))
         if not tried.refused:
-            return tried
+            break
+        print(f"{variant.package.path.stem} {variant.where}, {careful}: {tried.refused}", file=sys.stderr)
     return tried
 
 
@@ -168,8 +169,8 @@ def _card(variant: Variant, plane: Plane) -> Card:
         "made_from": f"{variant.package.path.name} sha256 {card.sha256}",
         "variant": f"{variant.where} {variant.precision}",
     }
-    if variant.floats:
-        made["in_floats"] = f"convolutions: {variant.floats}; all that decodes"
+    if variant.recipe:
+        made["int8"] = variant.recipe
     changes: dict[str, Any] = {"data": {**card.data, **made}}
     if variant.where == "gpu":
         shape = (1, 1, plane.height, plane.pitch)
@@ -220,7 +221,7 @@ def main(
     width, height = (int(side) for side in frame.split("x"))
     plane = Plane(width, height, pitch or -(-width // 256) * 256)
     detectors, reader = _packages(models)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=160)
     variants: list[Variant] = []
     judges = {package.path: _judge(package, reader, data) for package in detectors}
     for package in [*detectors, reader]:
@@ -249,7 +250,7 @@ def _rows(variants: Sequence[Variant], made: Mapping[str, ModelProto], plane: Pl
     for variant in variants:
         name = file_name(variant, plane)
         size = round(made[name].ByteSize() / 1e6, 3)
-        yield Row(name, size, times[name], variant.loss, variant.refused, variant.floats)
+        yield Row(name, size, times[name], variant.loss, variant.refused, variant.recipe)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from export.nodes import initializers, named, tensor_types
 from export.parser import problems
 from export.precision import CPU, GPU, coarsened, to_int8
 from export.product import CoreSession, finder, plate_reader
-from export.variants import Variant, file_name, write
+from export.variants import Variant, file_name, least_cautious, write
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "edge_alpr" / "models"
@@ -123,6 +123,18 @@ def test_the_gate_knows_its_limits():
         "fp16 loses 0.50 points of whole-plate accuracy on dev (150 to 149 of 200), the limit is 0.1"
     )
     assert "1.50 points" in verdict("int8", loss(147))
+
+
+def test_int8_that_stays_bad_is_refused_with_its_figures(capsys: pytest.CaptureFixture[str]):
+    core = Variant(load_package(MODELS / "plate-reader.onnx"), "gpu", "int8", shipped("reader"))
+    losses = iter([loss(140), loss(147), loss(149), loss(130)])
+
+    third = least_cautious(core, GPU, [{"crops": crops(1)}], lambda model: next(losses))
+    refused = least_cautious(core, GPU, [{"crops": crops(1)}], lambda model: loss(140))
+
+    assert (third.refused, third.loss) == ("", loss(149))
+    assert "(150 to 140 of 200), the limit is 1.0" in refused.refused
+    assert capsys.readouterr().err.count("loses 5.00 points") == 1 + 4
 
 
 @pytest.fixture(scope="module")
