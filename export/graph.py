@@ -70,19 +70,6 @@ def store_halves(graph: onnx.GraphProto) -> None:
     graph.node.extend(nodes)
 
 
-def load_full(path: Path) -> onnx.ModelProto:
-    """A shipped graph with its weights in 32 bits again, as tools that rewrite graphs want it."""
-    model = onnx.load(str(path))
-    graph = model.graph
-    halves = {w.name: w for w in graph.initializer if w.data_type == onnx.TensorProto.FLOAT16}
-    for node in [node for node in graph.node if node.op_type == "Cast" and node.input[0] in halves]:
-        weights = numpy_helper.to_array(halves[node.input[0]]).astype(np.float32)
-        graph.initializer.append(numpy_helper.from_array(weights, node.output[0]))
-        graph.initializer.remove(halves[node.input[0]])
-        graph.node.remove(node)
-    return model
-
-
 def one_core(path: Path) -> ort.InferenceSession:
     """The exported file on one core."""
     options = ort.SessionOptions()

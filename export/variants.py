@@ -1,0 +1,260 @@
+"""Every variant of the shipped networks: python -m export.variants --out engines/build
+
+{cpu, gpu} x {fp32, fp16, int8} of each detector and of the reader, from the ONNX files and cards that ship. A variant
+that loses more than its precision may, or a graph for the GPU that differs from the CPU's way, is not written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import onnx
+import typer
+from numpy.typing import NDArray
+from onnx import ModelProto
+from rich.console import Console
+
+from edge_alpr.camera.pictures import load_luma
+from edge_alpr.config import DetectConfig
+from edge_alpr.evaluate import load_dataset
+from edge_alpr.feed import Feed
+from edge_alpr.infer.card import Card, InputCard, Kind, OutputCard
+from edge_alpr.infer.package import ModelPackage, list_packages, write_card
+from edge_alpr.stages.detect import Detector, DetectorSpec
+from edge_alpr.types import Tensors
+from export.alike import Alike, GpuPair, compare, frames_of
+from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, reader_for_gpu
+from export.half import rehearse, to_half
+from export.judge import SETS, Judge, Loss, damaged_crops, verdict
+from export.nodes import load_full
+from export.parser import problems
+from export.precision import CPU, GPU, Feeds, Recipe, cautious, to_int8
+from export.product import finder, plate_reader
+from export.report import Row, median_ms, show
+
+SHIPPED = Path("edge_alpr/models")
+PRECISIONS = ("fp32", "fp16", "int8")
+CALIBRATION_FRAMES, CALIBRATION_CROPS = 32, 512
+ALIKE_EVERY = {"fp32": 1, "fp16": 4, "int8": 4}
+"""Which dash cam frames the GPU's graphs are compared on with the CPU's way: each, each fourth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A network in one precision, before it is composed for the GPU. `refused` says why it must not ship."""
+
+    package: ModelPackage
+    where: str
+    precision: str
+    model: ModelProto
+    loss: Loss | None = None
+    refused: str = ""
+    recipe: str = ""
+    """How an INT8 network was made."""
+
+    @property
+    def kind(self) -> Kind:
+        """Detector or reader."""
+        return self.package.card.kind
+
+
+class _Recorder:
+    """Stands where a detector's network would and keeps what it is fed."""
+
+    identity = "recorder"
+
+    def __init__(self) -> None:
+        self.fed: list[NDArray[Any]] = []
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> Tensors:
+        """Find nothing."""
+        self.fed.append(feeds["luma"].copy())
+        return {"scores": np.zeros((1, 1), np.float32), "quads": np.zeros((1, 1, 4, 2), np.float32)}
+
+
+def calibration(package: ModelPackage, data: Path) -> list[Feeds]:
+    """Real frames or crops of `train` as the network is fed them."""
+    card = package.card
+    if card.kind == "reader":
+        crops = np.stack([crop for crop, _ in damaged_crops(data, CALIBRATION_CROPS, seed=5)])[:, None]
+        return [{"crops": part} for part in np.array_split(crops, max(1, len(crops) // 32))]
+    recorder, (rows, columns) = _Recorder(), card.input.shape[2:]
+    spec = DetectorSpec(Feed("luma", (1, 1, rows, columns)), pad=_pad(card))
+    detector = Detector(recorder, DetectConfig(), spec)
+    images = [image for name in SETS for image in load_dataset(data / name, "train")]
+    for image in images[:: max(1, len(images) // CALIBRATION_FRAMES)]:
+        detector(load_luma(image.path))
+    return [{"luma": luma} for luma in recorder.fed]
+
+
+def precisions(package: ModelPackage, judge: Judge, data: Path) -> Iterator[Variant]:
+    """A network in each precision, judged."""
+    core = load_full(package.model)
+    measure = judge.detector if package.card.kind == "detector" else judge.reader
+    half, feeds = to_half(core), calibration(package, data)
+    loss = measure(rehearse(half))
+    for where, recipe in (("cpu", CPU), ("gpu", GPU)):
+        yield Variant(package, where, "fp32", core)
+        yield Variant(package, where, "fp16", half, loss, verdict("fp16", loss))
+        yield least_cautious(Variant(package, where, "int8", core), recipe, feeds, measure)
+
+
+def least_cautious(
+    variant: Variant, recipe: Recipe, feeds: Sequence[Feeds], measure: Callable[[ModelProto], Loss]
+) -> Variant:
+    """The least cautious INT8 that keeps its accuracy; the last one tried, refused, where none does."""
+    for careful in cautious(recipe):
+        model = to_int8(variant.model, feeds, careful)
+        loss = measure(model)
+        tried = replace(variant, model=model, loss=loss, refused=verdict("int8", loss), recipe=str(careful))
+        if not tried.refused:
+            break
+        print(f"{variant.package.path.stem} {variant.where}, {careful}: {tried.refused}", file=sys.stderr)
+    return tried
+
+
+def composed(variant: Variant, plane: Plane) -> ModelProto:
+    """The graph that is written: for the GPU with all around it. Exits where TensorRT would refuse it."""
+    if variant.where == "cpu":
+        return variant.model
+    if variant.kind == "detector":
+        model = detector_for_gpu(variant.model, plane, _pad(variant.package.card))
+    else:
+        model = reader_for_gpu(variant.model, plane)
+    if found := problems(model):
+        sys.exit(f"{file_name(variant, plane)}: TensorRT's parser would refuse it: {'; '.join(found)}")
+    return model
+
+
+def file_name(variant: Variant, plane: Plane) -> str:
+    """plate-reader-gpu-1280x720p1536-fp16.onnx; the CPU's have no plane."""
+    where = f"gpu-{plane.name}" if variant.where == "gpu" else "cpu"
+    return f"{variant.package.path.stem}-{where}-{variant.precision}.onnx"
+
+
+def check_alike(variants: Sequence[Variant], data: Path, plane: Plane) -> dict[str, Alike]:
+    """Compare the GPU's way with the CPU's in each precision. Exits at the first difference over the limits."""
+    found: dict[str, Alike] = {}
+    of_gpu = [variant for variant in variants if variant.where == "gpu" and not variant.refused]
+    readers = {variant.precision: variant for variant in of_gpu if variant.kind == "reader"}
+    for variant in of_gpu:
+        if variant.kind != "detector":
+            continue
+        reader = readers.get(variant.precision, readers["fp32"])
+        pad, core = _pad(variant.package.card), variant.model
+        gpu = GpuPair(core, reader.model, plane, pad)
+        frames = frames_of(data, plane, ALIKE_EVERY[variant.precision])
+        alike = compare(finder(core, pad), plate_reader(reader.model), gpu, frames)
+        if problem := alike.problem():
+            sys.exit(f"{file_name(variant, plane)} and {file_name(reader, plane)}: {problem}")
+        found[file_name(variant, plane)] = alike
+    return found
+
+
+def write(variant: Variant, model: ModelProto, plane: Plane, out: Path) -> None:
+    """The ONNX file and its card."""
+    path = out / file_name(variant, plane)
+    partial = path.with_name("." + path.name)
+    onnx.save(model, str(partial))
+    partial.replace(path)
+    write_card(path, _card(variant, plane))
+
+
+def _card(variant: Variant, plane: Plane) -> Card:
+    card, loss = variant.package.card, variant.loss
+    made = {
+        "made_from": f"{variant.package.path.name} sha256 {card.sha256}",
+        "variant": f"{variant.where} {variant.precision}",
+    }
+    if variant.recipe:
+        made["int8"] = variant.recipe
+    changes: dict[str, Any] = {"data": {**card.data, **made}}
+    if variant.where == "gpu":
+        shape = (1, 1, plane.height, plane.pitch)
+        made["frame"] = f"{plane.width}x{plane.height}, {plane.pitch} bytes a row; corners in frame pixels"
+        changes["input"] = InputCard(name="luma", shape=shape, dtype="uint8", layout="luma")
+        if variant.kind == "reader":
+            made["quads"] = f"second input, float32 (N, 4, 2); profiles {', '.join(map(str, BATCHES))}"
+            changes["output"] = OutputCard(names=("logprobs", "sharpness"))
+        changes["data"] = {**card.data, **made}
+    if loss:
+        changes["figures"] = {
+            "dev_plates": loss.plates, "dev_read_whole": loss.right, "dev_points_lost": round(loss.points_lost, 3),
+            "sample_points_lost": loss.sample_points_lost, "score_change_mean": round(loss.score_mean, 5),
+        }  # fmt: skip
+    return msgspec.structs.replace(card, **changes)
+
+
+def _pad(card: Card) -> int:
+    return card.detector.pad if card.detector else 0
+
+
+def _judge(detector: ModelPackage, reader: ModelPackage, data: Path) -> Judge:
+    graphs = [load_full(package.model) for package in (detector, reader)]
+    return Judge(data, graphs[0], graphs[1], _pad(detector.card))
+
+
+def _packages(folder: Path) -> tuple[list[ModelPackage], ModelPackage]:
+    """A folder's detectors of whole frames, and its reader. Exits where a package is broken or missing."""
+    listed = list_packages(folder)
+    if broken := [item.problem for item in listed if item.package is None]:
+        sys.exit("; ".join(broken))
+    packages = [item.package for item in listed if item.package]
+    detectors = [package for package in packages if package.card.detector and package.card.detector.tier != "near"]
+    readers = [package for package in packages if package.card.kind == "reader"]
+    if not detectors or len(readers) != 1:
+        sys.exit(f"{folder}: detectors and one reader are wanted, found {len(detectors)} and {len(readers)}")
+    return detectors, readers[0]
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Where the variants are written.")] = Path("engines/build"),
+    models: Annotated[Path, typer.Option(help="The packages to start from: detectors and one reader.")] = SHIPPED,
+    data: Annotated[Path, typer.Option(help="Labelled pictures.")] = Path("../shared/data"),
+    frame: Annotated[str, typer.Option(help="Width and height of the camera's frames.")] = "1280x720",
+    pitch: Annotated[int, typer.Option(help="Bytes a row of its Y plane; 0: the next multiple of 256.")] = 0,
+) -> None:
+    """Make, judge and write every variant. Exit 1 where one is refused."""
+    width, height = (int(side) for side in frame.split("x"))
+    plane = Plane(width, height, pitch or -(-width // 256) * 256)
+    detectors, reader = _packages(models)
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    variants: list[Variant] = []
+    judges = {package.path: _judge(package, reader, data) for package in detectors}
+    for package in [*detectors, reader]:
+        for variant in precisions(package, judges.get(package.path, judges[detectors[0].path]), data):
+            console.print(f"{file_name(variant, plane)}: {variant.refused or 'judged'}", highlight=False)
+            variants.append(variant)
+    alike = check_alike(variants, data, plane)
+    made = {file_name(variant, plane): composed(variant, plane) for variant in variants}
+    out.mkdir(parents=True, exist_ok=True)
+    for variant in variants:
+        if not variant.refused:
+            write(variant, made[file_name(variant, plane)], plane, out)
+    rows = list(_rows(variants, made, plane))
+    show(rows, alike, console)
+    report = {"frame": asdict(plane), "variants": rows, "alike": alike, "bytes_out": {n: bytes_out(n) for n in BATCHES}}
+    (out / "variants.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    if refused := [f"{row.file}: {row.refused}" for row in rows if row.refused]:
+        sys.exit("\n".join(refused))
+
+
+def _rows(variants: Sequence[Variant], made: Mapping[str, ModelProto], plane: Plane) -> Iterator[Row]:
+    times: dict[str, float] = {}
+    for package in {variant.package.path: variant.package for variant in variants}.values():
+        names = [file_name(variant, plane) for variant in variants if variant.package is package]
+        times |= median_ms({name: made[name] for name in names}, plane)
+    for variant in variants:
+        name = file_name(variant, plane)
+        size = round(made[name].ByteSize() / 1e6, 3)
+        yield Row(name, size, times[name], variant.loss, variant.refused, variant.recipe)
+
+
+if __name__ == "__main__":
+    typer.run(main)
