@@ -35,7 +35,7 @@ def test_it_finds_how_much_too_sure_a_reader_is(too_sure: float) -> None:
     found = fit({"one": answers(1, too_sure), "two": answers(2, too_sure)})
     assert found.temperature == pytest.approx(too_sure, rel=0.2)
     assert found.ece_after < 0.1
-    assert found.ece_after < found.ece_before + 0.02
+    assert too_sure == 1.0 or found.ece_after < found.ece_before
 
 
 def test_a_set_is_judged_under_the_temperature_of_the_others() -> None:
