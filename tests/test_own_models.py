@@ -19,7 +19,7 @@ from helpers_own import Clothes, finder_card, put_dressed, rectangle_finder
 
 from edge_alpr.app import Models, open_detector, open_models
 from edge_alpr.boxes import FormatName
-from edge_alpr.config import Config, ModelsConfig
+from edge_alpr.config import Config, DetectConfig, ModelsConfig
 from edge_alpr.doctor.networks import GOLDEN_BOX, GOLDEN_TEXT, golden_frame
 from edge_alpr.errors import ModelError
 from edge_alpr.evidence import ALPHABET
@@ -237,12 +237,13 @@ def test_the_detector_may_change_between_frames(tmp_path: Path) -> None:
 def test_a_tier_that_is_not_shipped_names_what_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("edge_alpr.infer.package.shipped_folder", lambda: tmp_path)
     put(tmp_path, rectangle_finder("yolov8"), finder_card("yolov8"), "only")
+    once = Config(detect=DetectConfig(look_again=False))
     with pytest.raises(ModelError, match=r"one small detector is wanted there, found only\.onnx \(large\)"):
-        open_detector(Config(), "small")
+        open_detector(once, "small")
     with pytest.raises(ModelError, match="small detector"):
         open_detector(Config(models=ModelsConfig(tier="small")))
     put(tmp_path, rectangle_finder("yolov5"), finder_card("yolov5", tier="small"), "other")
-    assert open_detector(Config(), "small").identity != open_detector(Config(), "large").identity
+    assert open_detector(once, "small").identity != open_detector(once, "large").identity
 
 
 # --- the documentation

@@ -145,7 +145,9 @@ def load_real(
     }
 
 
-def _load_set(folder: Path, split: str, find: Find | None, read: Callable[[Path], Grey]) -> list[RealPlate]:
+def _load_set(
+    folder: Path, split: str, find: Find | None = None, read: Callable[[Path], Grey] = read_luma
+) -> list[RealPlate]:
     plates = []
     for line in (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
