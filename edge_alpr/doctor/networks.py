@@ -47,7 +47,7 @@ def detector(config: Config) -> Iterator[Finding]:
     """The detector's package, run on the golden frame and timed."""
     package = configured(config.models, "detector")
     find, frame = _detector(config, package), golden_frame()
-    yield Finding("detector", "ok", f"{_name(package.card)}: {_median_ms(lambda: find(frame)):.1f} ms a frame")
+    yield Finding("detector", "ok", f"{_name(package.card)}: {median_ms(lambda: find(frame)):.1f} ms a frame")
 
 
 def reader(config: Config) -> Iterator[Finding]:
@@ -55,7 +55,7 @@ def reader(config: Config) -> Iterator[Finding]:
     package = configured(config.models, "reader")
     read = _reader(config, package)
     crop = adapt.cutter(package.card)(golden_frame(), Detection(box_quad(*GOLDEN_BOX), 1.0))
-    yield Finding("reader", "ok", f"{_name(package.card)}: {_median_ms(lambda: read([crop])):.1f} ms a plate")
+    yield Finding("reader", "ok", f"{_name(package.card)}: {median_ms(lambda: read([crop])):.1f} ms a plate")
 
 
 def whole_way(config: Config) -> Iterator[Finding]:
@@ -117,7 +117,8 @@ def _name(card: Card) -> str:
     return f"{card.name} {card.version} ({card.sha256[:12]})"
 
 
-def _median_ms(run: Callable[[], object]) -> float:
+def median_ms(run: Callable[[], object]) -> float:
+    """Milliseconds of a call: the median of a few, after a few to warm up."""
     for _ in range(_WARM_UP):
         run()
     times: list[float] = []

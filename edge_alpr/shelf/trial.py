@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from edge_alpr.config import DetectConfig
-from edge_alpr.doctor.networks import GOLDEN_BOX, GOLDEN_TEXT, golden_frame
+from edge_alpr.doctor.networks import GOLDEN_BOX, GOLDEN_TEXT, golden_frame, median_ms
 from edge_alpr.errors import ModelError
 from edge_alpr.geometry import box_iou, box_quad, quad_box
 from edge_alpr.infer import adapt
@@ -26,7 +24,6 @@ from edge_alpr.types import Detection
 
 STEPS = ("hash and card", "graph", "trial run")
 _SAME_PLACE = 0.3
-_RUNS, _WARM_UP = 15, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +109,3 @@ def _read(package: ModelPackage, session: Session) -> tuple[str, float]:
     (said,) = read([crop])
     right = "" if said.plate == GOLDEN_TEXT else f", it says {GOLDEN_TEXT}"
     return f"{said.plate or 'no text'} {said.score:.0%}{right}", median_ms(lambda: read([crop]))
-
-
-def median_ms(run: Callable[[], object]) -> float:
-    """Milliseconds of a call: the median of a few, after a few to warm up."""
-    for _ in range(_WARM_UP):
-        run()
-    times: list[float] = []
-    for _ in range(_RUNS):
-        start = time.perf_counter()
-        run()
-        times.append((time.perf_counter() - start) * 1e3)
-    return median(times)
