@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -177,12 +178,12 @@ def test_a_vehicle_over_time_by_heart():
         Sight("r", "A812", 11.0, tracked(0, 7, "A812", "A812", 0.4)),
         Sight("r", "AB12", 12.5, tracked(0, 1, "AB12", "AB12", 0.6)),
         Sight("r", "AB12", 13.0, tracked(0, 1, "", "AB12", 0.7)),
-        Sight("r", "AB12", 20.0, tracked(0, 2, "XX", "XX", 0.99)),
+        Sight("r", "AB12", 20.0, replace(tracked(0, 2, "XX", "XX", 0.99), fused_score=0.65)),
     ]
     first, second = over_time(frames, {("r", "AB12"): 14.0})
     assert (first.plate, first.frames, first.found, first.right_frames, first.single) == ("AB12", 5, 4, 1, 0.2)
     assert (first.best_read, first.best_right) == ("XX", False), "the surest frame was wrong"
-    assert (first.fused, first.fused_right, first.tracks) == ("AB12", True, 2), "the longer track counts"
+    assert (first.fused, first.fused_right, first.tracks) == ("AB12", True, 2), "the surer track counts"
     assert (first.first_right_s, first.told_s) == (2.5, 4.0)
     assert (second.plate, second.fused_right, second.told_s) == ("A812", True, None)
     sums = totals([first, second])

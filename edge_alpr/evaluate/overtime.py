@@ -71,7 +71,7 @@ class OverTime:
 
     `frames` in which it is marked, `found` of them with a plate found there, `right_frames` read right alone.
     `best_read` is the read of the surest single frame. `fused` is what its track said at the end, of several tracks
-    the one with the most frames, of two as long the surer. `first_right_s` and `told_s` count from its first marked
+    the surest, of two as sure the longer. `first_right_s` and `told_s` count from its first marked
     frame to the first right fused text and to its confirmed event; None: never.
     """
 
@@ -166,7 +166,7 @@ def _vehicle_over_time(frames: Sequence[Sight], told_s: float | None) -> OverTim
     reads = [(s.seen.score, s.seen.read, s.right) for s in frames if s.seen and s.seen.read]
     best = max(reads, default=(0.0, "", False), key=lambda read: read[0])
     tracks = _tracks(frames)
-    end = max(tracks, default=Track("", 0.0, 0, False), key=lambda track: (track.frames, track.score))
+    end = max(tracks, default=Track("", 0.0, 0, False), key=lambda track: (track.score, track.frames))
     right_s = next((s.second - first.second for s in frames if s.fused_right), None)
     return OverTime(
         ride=first.ride,
