@@ -51,10 +51,18 @@ class Alike:
 
     def problem(self) -> str:
         """Why the graphs must not be used; empty where they may."""
+        return self.reader_problem() or self.detector_problem()
+
+    def reader_problem(self) -> str:
+        """What is wrong with the reads."""
         if not self.plates:
             return "no labelled plate was found in the frames: nothing was compared"
         if self.same < LEAST_SAME_READS * self.plates:
             return f"only {self.same} of {self.plates} plates read the same as on the CPU"
+        return ""
+
+    def detector_problem(self) -> str:
+        """What is wrong with the finds."""
         if self.moved_p99 > MOST_MOVED_PX:
             return f"corners lie up to {self.moved_p99:.2f} px (99 of 100) from the CPU's, the limit is {MOST_MOVED_PX}"
         if self.unpaired > 0.01 * (len(self.moved_px) + self.unpaired):
