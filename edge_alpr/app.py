@@ -50,8 +50,7 @@ class Models:
 
     def using(self, detector: OpenDetector) -> Models:
         """The same reader with another detector; both stay open, so this may happen between two frames."""
-        identities = {**self.identities, "detector": detector.identity}
-        return replace(self, detect=detector.detect, identities=identities)
+        return replace(self, detect=detector.detect, identities={**self.identities, **detector.identities})
 
     def observe(self, luma: Luma) -> tuple[list[Observation], dict[str, float]]:
         """Read one picture by itself: its plates and the milliseconds of each stage."""
@@ -75,6 +74,13 @@ class OpenDetector:
 
     detect: Find
     identity: str
+    near: str = ""
+    """Identity of the network that looks again; empty where none does."""
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """As events have them."""
+        return {"detector": self.identity, **({"near": self.near} if self.near else {})}
 
 
 def open_detector(config: Config, tier: Tier | None = None) -> OpenDetector:
@@ -82,18 +88,16 @@ def open_detector(config: Config, tier: Tier | None = None) -> OpenDetector:
     package = configured(config.models, "detector", tier)
     session = open_session(package, config.models.threads)
     spec = adapt.detector_spec(package.card)
-    detect: Find = Detector(session, config.detect, spec)
-    if config.detect.look_again:
-        detect = _looking_again(config, detect, spec.feed.size)
-    return OpenDetector(detect, session.identity)
+    once = OpenDetector(Detector(session, config.detect, spec), session.identity)
+    return _looking_again(config, once, spec.feed.size) if config.detect.look_again else once
 
 
-def _looking_again(config: Config, find: Find, input_size: tuple[int, int]) -> Near:
+def _looking_again(config: Config, once: OpenDetector, input_size: tuple[int, int]) -> OpenDetector:
     package = load_package(shipped("detector", "near"))
-    spec = adapt.detector_spec(package.card)
+    session, spec = open_session(package, config.models.threads), adapt.detector_spec(package.card)
     wanted = msgspec.structs.replace(config.detect, threshold=0.2, min_width_px=8.0)
-    look = Detector(open_session(package, config.models.threads), wanted, spec)
-    return Near(find, look, spec.feed.size, input_size)
+    look = Detector(session, wanted, spec)
+    return OpenDetector(Near(once.detect, look, spec.feed.size, input_size), once.identity, session.identity)
 
 
 def open_models(config: Config, tier: Tier | None = None) -> Models:
@@ -108,7 +112,7 @@ def open_models(config: Config, tier: Tier | None = None) -> Models:
     return Models(
         detector.detect,
         Reader(session, adapt.reader_spec(package.card), interpret=formats.interpret),
-        {"detector": detector.identity, "reader": session.identity},
+        {**detector.identities, "reader": session.identity},
         adapt.cutter(package.card),
         formats,
     )
