@@ -132,9 +132,9 @@ def other_models(tmp_path_factory) -> Path:
         rng = np.random.default_rng(1)
         for tensor in model.graph.initializer:
             weights = onnx.numpy_helper.to_array(tensor)
-            if weights.dtype == np.float32 and weights.size > 1000:
-                noise = amount * weights.std() * rng.standard_normal(weights.shape)
-                tensor.CopyFrom(onnx.numpy_helper.from_array((weights + noise).astype(np.float32), tensor.name))
+            if weights.dtype in (np.float16, np.float32) and weights.size > 1000:
+                noise = amount * weights.astype(np.float32).std() * rng.standard_normal(weights.shape)
+                tensor.CopyFrom(onnx.numpy_helper.from_array((weights + noise).astype(weights.dtype), tensor.name))
         data = model.SerializeToString()
         card = tomllib.loads((MODELS / f"plate-{kind}.toml").read_text())
         card["sha256"] = hashlib.sha256(data).hexdigest()
