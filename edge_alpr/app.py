@@ -50,7 +50,8 @@ class Models:
 
     def using(self, detector: OpenDetector) -> Models:
         """The same reader with another detector; both stay open, so this may happen between two frames."""
-        return replace(self, detect=detector.detect, identities={**self.identities, **detector.identities})
+        identities = {**self.identities, "detector": detector.identity}
+        return replace(self, detect=detector.detect, identities=identities)
 
     def observe(self, luma: Luma) -> tuple[list[Observation], dict[str, float]]:
         """Read one picture by itself: its plates and the milliseconds of each stage."""
@@ -74,13 +75,7 @@ class OpenDetector:
 
     detect: Find
     identity: str
-    near: str = ""
-    """Identity of the network that looks again; empty where none does."""
-
-    @property
-    def identities(self) -> dict[str, str]:
-        """As events have them."""
-        return {"detector": self.identity, **({"near": self.near} if self.near else {})}
+    """What runs it, and its hash; after a comma those of the network that looks again, where one does."""
 
 
 def open_detector(config: Config, tier: Tier | None = None) -> OpenDetector:
@@ -97,7 +92,7 @@ def _looking_again(config: Config, once: OpenDetector, input_size: tuple[int, in
     session, spec = open_session(package, config.models.threads), adapt.detector_spec(package.card)
     wanted = msgspec.structs.replace(config.detect, threshold=0.2, min_width_px=8.0)
     look = Detector(session, wanted, spec)
-    return OpenDetector(Near(once.detect, look, spec.feed.size, input_size), once.identity, session.identity)
+    return OpenDetector(Near(once.detect, look, spec.feed.size, input_size), f"{once.identity},{session.identity}")
 
 
 def open_models(config: Config, tier: Tier | None = None) -> Models:
@@ -112,7 +107,7 @@ def open_models(config: Config, tier: Tier | None = None) -> Models:
     return Models(
         detector.detect,
         Reader(session, adapt.reader_spec(package.card), interpret=formats.interpret),
-        {**detector.identities, "reader": session.identity},
+        {"detector": detector.identity, "reader": session.identity},
         adapt.cutter(package.card),
         formats,
     )
