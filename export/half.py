@@ -1,7 +1,7 @@
 """FP16: the network in half precision, what decodes its output in single precision.
 
-`onnxruntime.transformers.float16` and onnxconverter-common round what lies between two nodes kept in single
-precision through half precision as well (1.32 and 1.16): the index of a cell leaves its table. Hence our own pass.
+`onnxruntime.transformers.float16` (1.32) rounds what lies between two nodes kept in single precision through half
+precision as well: the index of a cell leaves its table. Hence our own pass.
 
 ONNX Runtime's CPU provider computes half graphs in single precision and drops the casts between, so it cannot tell
 what half precision loses. `rehearse` gives a graph in single precision that rounds every value as half does.
