@@ -62,7 +62,7 @@ class DetectConfig(Section, frozen=True):
     """Plates read in one frame, the best scored first."""
     min_width_px: Positive = 16.0
     look_again: bool = True
-    """Look at the corners of small plates a second time, in the frame's own pixels (a third of a millisecond each)."""
+    """Look at the corners of small plates a second time, in the frame's own pixels (about a millisecond each)."""
 
 
 class TrackConfig(Section, frozen=True):

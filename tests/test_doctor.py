@@ -17,18 +17,11 @@ from rich.console import Console
 
 from edge_alpr.config import Config, ModelsConfig, SourceConfig, StoreConfig
 from edge_alpr.doctor import PROBES, Finding, Probe, examine, host, networks, render, video, worst
-from edge_alpr.errors import MissingElementError, ModelError
+from edge_alpr.errors import MissingElementError
 from edge_alpr.infer.package import shipped
 
 # What a machine may truly lack: a set clock, a camera, and what this version does not do.
 MAY_BE_LIMITED = {"clock", "USB camera", "TensorRT"}
-
-
-def shipped_or_skip(kind: str) -> None:
-    try:
-        shipped(kind)
-    except ModelError as error:
-        pytest.skip(str(error))
 
 
 def config_at(folder: Path, **sections) -> Config:
@@ -46,8 +39,8 @@ def only(findings, area: str) -> Finding:
 
 
 def test_this_machine_is_able(tmp_path):
-    shipped_or_skip("detector")
-    shipped_or_skip("reader")
+    shipped("detector")
+    shipped("reader")
     findings = examine(config_at(tmp_path))
     assert [f for f in findings if f.status == "missing"] == []
     assert {f.area for f in findings if f.status == "limited"} <= MAY_BE_LIMITED
@@ -118,7 +111,7 @@ def test_a_machine_without_the_binding_is_told_so(tmp_path):
 
 
 def test_a_run_time_that_does_not_load_is_a_finding(tmp_path):
-    shipped_or_skip("reader")
+    shipped("reader")
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('libonnxruntime.so: wrong ELF class')\n")
     found = elsewhere(tmp_path, PYTHONPATH=str(tmp_path))
     assert found["run-time"]["status"] == found["reader"]["status"] == "missing"
@@ -256,7 +249,7 @@ def test_a_package_that_does_not_verify(tmp_path):
 
 
 def test_own_models_that_misread_the_drawn_plate(tmp_path):
-    shipped_or_skip("reader")
+    shipped("reader")
     path = put(tmp_path, blob_finder(), card("detector"))
     (finding,) = networks.whole_way(Config(models=ModelsConfig(detector=str(path))))
     assert finding.status == "limited"
@@ -264,8 +257,8 @@ def test_own_models_that_misread_the_drawn_plate(tmp_path):
 
 
 def test_shipped_models_that_misread_the_drawn_plate_do_not_work(monkeypatch):
-    shipped_or_skip("detector")
-    shipped_or_skip("reader")
+    shipped("detector")
+    shipped("reader")
     monkeypatch.setattr(networks, "golden_frame", lambda: np.full((720, 1280), 96, np.uint8))
     (finding,) = networks.whole_way(Config())
     assert finding.status == "missing"
@@ -273,7 +266,7 @@ def test_shipped_models_that_misread_the_drawn_plate_do_not_work(monkeypatch):
 
 
 def test_the_drawn_plate_is_read_by_the_shipped_reader():
-    shipped_or_skip("reader")
+    shipped("reader")
     package = networks.configured(Config().models, "reader")
     plate = networks.Detection(networks.box_quad(*networks.GOLDEN_BOX), 1.0)
     crop = networks.adapt.cutter(package.card)(networks.golden_frame(), plate)

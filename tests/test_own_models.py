@@ -37,13 +37,6 @@ MIXED = "京沪-zyxwvutsrqponmlkjihgfedcbaZ9876543210·"
 PLATES = ((GOLDEN_TEXT, 0.97), ("KA01HH1234", 0.68), ("7XKM482", 0.97), ("X", 0.97), ("DU37 4KX", 0.82))
 
 
-def shipped_or_skip(kind: str) -> None:
-    try:
-        shipped(kind)
-    except ModelError as error:
-        pytest.skip(str(error))
-
-
 def drawn(text: str, size: float) -> Luma:
     """The golden frame with another text on its plate."""
     frame = np.array(golden_frame())
@@ -74,7 +67,7 @@ def as_shipped() -> list[list[tuple[str, float]]]:
 
 @pytest.mark.parametrize("name", ["yolov5", "yolov7-nms", "yolov8", "yolov10"])
 def test_a_detector_of_boxes_finds_the_plate_and_the_shipped_reader_reads_it(tmp_path: Path, name: FormatName) -> None:
-    shipped_or_skip("reader")
+    shipped("reader")
     models = opened(detector=put(tmp_path, rectangle_finder(name), finder_card(name)))
     (seen,), _ = models.observe(golden_frame())
     assert box_iou(quad_box(seen.detection.quad), quad_box(box_quad(*GOLDEN_BOX))) > 0.85
@@ -85,7 +78,7 @@ def test_a_detector_of_boxes_finds_the_plate_and_the_shipped_reader_reads_it(tmp
 
 @pytest.mark.parametrize("size", [(720, 1280), (1080, 1920), (1200, 800), (300, 500)])
 def test_a_box_lies_where_the_bright_thing_is_in_any_frame(tmp_path: Path, size: tuple[int, int]) -> None:
-    shipped_or_skip("reader")
+    shipped("reader")
     models = opened(detector=put(tmp_path, rectangle_finder("yolov8"), finder_card("yolov8")))
     rows, columns = size
     frame = np.full(size, 90, np.uint8)
@@ -147,8 +140,8 @@ CLOTHES = {
 
 @pytest.mark.parametrize("clothes", CLOTHES.values(), ids=CLOTHES.keys())
 def test_the_shipped_reader_in_foreign_clothes_reads_the_same(tmp_path: Path, clothes: Clothes) -> None:
-    shipped_or_skip("reader")
-    shipped_or_skip("detector")
+    shipped("reader")
+    shipped("detector")
     found = texts(opened(reader=put_dressed(tmp_path, clothes)))
     assert [[text for text, _ in frame] for frame in found] == [[text for text, _ in frame] for frame in as_shipped()]
     for frame, expected in zip(found, as_shipped(), strict=True):
@@ -156,8 +149,8 @@ def test_the_shipped_reader_in_foreign_clothes_reads_the_same(tmp_path: Path, cl
 
 
 def test_crops_may_be_of_another_size(tmp_path: Path) -> None:
-    shipped_or_skip("reader")
-    shipped_or_skip("detector")
+    shipped("reader")
+    shipped("detector")
     models = opened(reader=put_dressed(tmp_path, Clothes(MIXED, 0, twice=True)))
     seen = opened().observe(golden_frame())[0][0]
     large = models.observe(golden_frame())[0][0]
@@ -167,7 +160,7 @@ def test_crops_may_be_of_another_size(tmp_path: Path) -> None:
 
 
 def test_the_whole_way_by_the_command_line(tmp_path: Path) -> None:
-    shipped_or_skip("reader")
+    shipped("reader")
     detector = put(tmp_path, rectangle_finder("yolov8"), finder_card("yolov8"), "boxes")
     reader = put_dressed(tmp_path, Clothes(MIXED, 0, dtype="float32"))
     (tmp_path / "car.toml").write_text(f'[models]\ndetector = "{detector}"\nreader = "{reader}"\n')
@@ -197,8 +190,8 @@ def test_a_reader_of_slots_with_a_pad_character(tmp_path: Path) -> None:
 
 
 def test_a_temperature_makes_less_sure_and_reads_the_same(tmp_path: Path) -> None:
-    shipped_or_skip("reader")
-    shipped_or_skip("detector")
+    shipped("reader")
+    shipped("detector")
     same = Clothes(ALPHABET, 36)
     plain = opened(reader=put_dressed(tmp_path, same, temperature=1.0)).observe(golden_frame())[0][0]
     warm = opened(reader=put_dressed(tmp_path, same, temperature=2.0)).observe(golden_frame())[0][0]
@@ -223,8 +216,8 @@ def test_crops_are_cut_as_the_card_says() -> None:
 
 
 def test_the_detector_may_change_between_frames(tmp_path: Path) -> None:
-    shipped_or_skip("reader")
-    shipped_or_skip("detector")
+    shipped("reader")
+    shipped("detector")
     models = open_models(Config())
     config = Config(models=ModelsConfig(detector=str(put(tmp_path, rectangle_finder("yolov8"), finder_card("yolov8")))))
     other = models.using(open_detector(config))
