@@ -18,7 +18,7 @@ from edge_alpr.config import Config, Tier
 from edge_alpr.formats import NO_FORMATS, Formats, open_formats
 from edge_alpr.infer import adapt
 from edge_alpr.infer.adapt import Cut
-from edge_alpr.infer.package import configured, load_package, shipped
+from edge_alpr.infer.package import configured, in_precision, load_package, shipped
 from edge_alpr.infer.rungs import open_session
 from edge_alpr.ops.learning import Learning
 from edge_alpr.pipeline import Identity, Pipeline, Stages, Told, Tracking
@@ -88,7 +88,7 @@ def open_detector(config: Config, tier: Tier | None = None) -> OpenDetector:
 
 
 def _looking_again(config: Config, once: OpenDetector, input_size: tuple[int, int]) -> OpenDetector:
-    package = load_package(shipped("detector", "near"))
+    package = in_precision(load_package(shipped("detector", "near")), config.models.precision)
     session, spec = open_session(package, config.models.threads), adapt.detector_spec(package.card)
     wanted = msgspec.structs.replace(config.detect, threshold=0.2, min_width_px=8.0)
     look = Detector(session, wanted, spec)

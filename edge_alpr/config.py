@@ -22,6 +22,7 @@ Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
 Tier: TypeAlias = Literal["large", "small"]
+Precision: TypeAlias = Literal["auto", "full", "int8"]
 """The shipped detectors: the large one finds more, the small one is faster."""
 
 
@@ -49,6 +50,8 @@ class ModelsConfig(Section, frozen=True):
     tier: Tier = "large"
     """Which of the shipped detectors runs where `detector` is empty."""
     reader: str = ""
+    precision: Precision = "auto"
+    """`auto`: the INT8 variant beside a package, where the processor multiplies bytes; `full` never, `int8` always."""
     threads: Natural = 0
     """Threads for a network, 0: as many as cores, at most 4."""
 

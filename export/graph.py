@@ -7,19 +7,17 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnxruntime as ort
 import onnxslim
 import torch
-from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from export.nodes import LARGE, store_halves
+
 OPSET = 17
 """Parsed by TensorRT from 8.6 on."""
-LARGE = 256
-"""Weights of so many numbers and more are kept in 16 bits."""
 
 
 def to_onnx(module: nn.Module, blank: Tensor, path: Path, names: tuple[str, Sequence[str]], batched: bool) -> None:
@@ -51,23 +49,6 @@ def as_shipped(module: nn.Module) -> nn.Module:
         if weights.numel() >= LARGE:
             weights.copy_(weights.half().float())
     return module
-
-
-def store_halves(graph: onnx.GraphProto) -> None:
-    """Keep large weights in 16 bits, cast back where they are used: half the bytes; run-times fold the cast at load."""
-    kept, casts = [], []
-    for weights in graph.initializer:
-        values = numpy_helper.to_array(weights)
-        if values.dtype == np.float32 and values.size >= LARGE and np.abs(values).max() < 6e4:
-            half = weights.name + "_half"
-            kept.append(numpy_helper.from_array(values.astype(np.float16), half))
-            casts.append(helper.make_node("Cast", [half], [weights.name], to=onnx.TensorProto.FLOAT))
-        else:
-            kept.append(weights)
-    nodes = [*casts, *graph.node]
-    del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
-    graph.node.extend(nodes)
 
 
 def one_core(path: Path) -> ort.InferenceSession:

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper, shape_inference
 
 Shape = tuple[int | str, ...]
+LARGE = 256
+"""Weights of so many numbers and more are kept in 16 bits."""
 
 
 class Nodes:
@@ -134,3 +136,20 @@ def load_full(model: bytes) -> onnx.ModelProto:
         graph.initializer.remove(halves[node.input[0]])
         graph.node.remove(node)
     return loaded
+
+
+def store_halves(graph: GraphProto) -> None:
+    """Keep large weights in 16 bits, cast back where they are used: half the bytes; run-times fold the cast at load."""
+    kept, casts = [], []
+    for weights in graph.initializer:
+        values = numpy_helper.to_array(weights)
+        if values.dtype == np.float32 and values.size >= LARGE and np.abs(values).max() < 6e4:
+            half = weights.name + "_half"
+            kept.append(numpy_helper.from_array(values.astype(np.float16), half))
+            casts.append(helper.make_node("Cast", [half], [weights.name], to=TensorProto.FLOAT))
+        else:
+            kept.append(weights)
+    nodes = [*casts, *graph.node]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)

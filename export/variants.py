@@ -24,7 +24,7 @@ from edge_alpr.camera.pictures import load_luma
 from edge_alpr.config import DetectConfig
 from edge_alpr.evaluate import load_dataset
 from edge_alpr.feed import Feed
-from edge_alpr.infer.card import Card, InputCard, Kind, OutputCard
+from edge_alpr.infer.card import Card, InputCard, Kind, OutputCard, VariantCard
 from edge_alpr.infer.package import ModelPackage, list_packages, write_card
 from edge_alpr.stages.detect import Detector, DetectorSpec
 from edge_alpr.types import Tensors
@@ -32,7 +32,7 @@ from export.alike import Alike, GpuPair, compare, frames_of
 from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, reader_for_gpu
 from export.half import rehearse, to_half
 from export.judge import SETS, Judge, Loss, damaged_crops, verdict
-from export.nodes import load_full
+from export.nodes import load_full, store_halves
 from export.parser import problems
 from export.precision import CPU, GPU, Feeds, Recipe, cautious, to_int8
 from export.product import finder, plate_reader
@@ -122,7 +122,7 @@ def least_cautious(
 def composed(variant: Variant, plane: Plane) -> ModelProto:
     """The graph that is written: for the GPU with all around it. Exits where TensorRT would refuse it."""
     if variant.where == "cpu":
-        return variant.model
+        return slim(variant.model) if variant.precision == "int8" else variant.model
     if variant.kind == "detector":
         model = detector_for_gpu(variant.model, plane, _pad(variant.package.card))
     else:
@@ -130,6 +130,14 @@ def composed(variant: Variant, plane: Plane) -> ModelProto:
     if found := problems(model):
         sys.exit(f"{file_name(variant, plane)}: TensorRT's parser would refuse it: {'; '.join(found)}")
     return model
+
+
+def slim(model: ModelProto) -> ModelProto:
+    """A copy whose float weights, rounded to 16 bits when they were exported, are kept so again."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    store_halves(copy.graph)
+    return copy
 
 
 def file_name(variant: Variant, plane: Plane) -> str:
@@ -167,9 +175,13 @@ def check_alike(
     return found, refused
 
 
-def write(variant: Variant, model: ModelProto, plane: Plane, out: Path) -> None:
+def shipped_name(variant: Variant) -> str:
+    """The file that takes its package's place on the CPU: plate-reader-int8.onnx"""
+    return f"{variant.package.path.stem}-{variant.precision}.onnx"
+
+
+def write(variant: Variant, model: ModelProto, plane: Plane, path: Path) -> None:
     """The ONNX file and its card."""
-    path = out / file_name(variant, plane)
     partial = path.with_name("." + path.name)
     onnx.save(model, str(partial))
     partial.replace(path)
@@ -185,6 +197,8 @@ def _card(variant: Variant, plane: Plane) -> Card:
     if variant.recipe:
         made["int8"] = variant.recipe
     changes: dict[str, Any] = {"data": {**card.data, **made}}
+    if (variant.where, variant.precision) == ("cpu", "int8"):
+        changes["variant"] = VariantCard("int8", card.sha256)
     if variant.where == "gpu":
         shape = (1, 1, plane.height, plane.pitch)
         made["frame"] = f"{plane.width}x{plane.height}, {plane.pitch} bytes a row; corners in frame pixels"
@@ -215,7 +229,7 @@ def _packages(folder: Path) -> tuple[list[ModelPackage], ModelPackage]:
     listed = list_packages(folder)
     if broken := [item.problem for item in listed if item.package is None]:
         sys.exit("; ".join(broken))
-    packages = [item.package for item in listed if item.package]
+    packages = [item.package for item in listed if item.package and not item.package.card.variant]
     detectors = [package for package in packages if package.card.detector and package.card.detector.tier != "near"]
     readers = [package for package in packages if package.card.kind == "reader"]
     if not detectors or len(readers) != 1:
@@ -229,6 +243,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Labelled pictures.")] = Path("../shared/data"),
     frame: Annotated[str, typer.Option(help="Width and height of the camera's frames.")] = "1280x720",
     pitch: Annotated[int, typer.Option(help="Bytes a row of its Y plane; 0: the next multiple of 256.")] = 0,
+    ship: Annotated[bool, typer.Option("--ship", help="Also put the CPU's INT8 beside the packages.")] = False,
 ) -> None:
     """Make, judge and write every variant. Exit 1 where one is refused."""
     width, height = (int(side) for side in frame.split("x"))
@@ -246,8 +261,12 @@ def main(
     made = {file_name(variant, plane): composed(variant, plane) for variant in variants}
     out.mkdir(parents=True, exist_ok=True)
     for variant in variants:
-        if not variant.refused:
-            write(variant, made[file_name(variant, plane)], plane, out)
+        if variant.refused:
+            continue
+        name = file_name(variant, plane)
+        write(variant, made[name], plane, out / name)
+        if ship and (variant.where, variant.precision) == ("cpu", "int8"):
+            write(variant, made[name], plane, models / shipped_name(variant))
     rows = list(_rows(variants, made, plane))
     show(rows, alike, console)
     report = {"frame": asdict(plane), "variants": rows, "alike": alike, "bytes_out": {n: bytes_out(n) for n in BATCHES}}

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from edge_alpr.config import ModelsConfig
 from edge_alpr.errors import ModelError
 from edge_alpr.infer import package as packages
-from edge_alpr.infer.card import DetectorCard, format_card, parse_card
-from edge_alpr.infer.package import configured, list_packages, load_package, only, write_card
+from edge_alpr.infer.card import DetectorCard, VariantCard, format_card, parse_card
+from edge_alpr.infer.package import configured, in_precision, list_packages, load_package, only, write_card
+from edge_alpr.infer.processor import multiplies_bytes
 from edge_alpr.infer.rungs import open_session
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -151,6 +152,45 @@ def test_a_configured_package_must_be_of_its_kind(tmp_path: Path) -> None:
         configured(ModelsConfig(detector=str(path)), "detector")
 
 
+def test_an_int8_variant_takes_its_packages_place_where_bytes_are_multiplied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = load_package(put(tmp_path, column_reader(), card("reader"), "base"))
+    with pytest.raises(ModelError, match="no INT8 variant lies beside it"):
+        in_precision(base, "int8")
+    variant = put(tmp_path, column_reader(), card("reader", variant=VariantCard("int8", base.card.sha256)), "other")
+    put(tmp_path, blob_finder(), card("detector", variant=VariantCard("int8", "0" * 64)), "stale")
+    (tmp_path / "broken.onnx").write_bytes(b"no card beside it")
+
+    assert in_precision(base, "int8").path == variant
+    assert in_precision(base, "full") is base
+    for able, wanted in ((True, variant), (False, base.path)):
+        monkeypatch.setattr(packages, "multiplies_bytes", lambda able=able: able)
+        assert in_precision(base, "auto").path == wanted
+    (tmp_path / "broken.onnx").unlink()
+    assert only("reader", tmp_path) == base.path
+    variant.write_bytes(b"cut short")
+    with pytest.raises(ModelError, match="its sha256 is"):
+        in_precision(base, "int8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "able"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
+        ("flags\t\t: fpu avx2 avx_vnni\n", True),
+        ("flags\t\t: fpu avx2 avx512f\n", False),
+        ("Features\t: fp asimd asimddp\n", True),
+        ("Features\t: fp asimd asimddp\nFeatures\t: fp asimd\n", False),
+        ("", False),
+    ],
+)
+def test_the_processor_says_whether_it_multiplies_bytes(tmp_path: Path, flags: str, able: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}")
+    assert multiplies_bytes(tmp_path / "cpuinfo") is able
+    assert not multiplies_bytes(tmp_path / "nowhere")
+
+
 def test_a_model_without_card_or_card_without_model_is_refused(tmp_path: Path) -> None:
     path = put(tmp_path, blob_finder(), card("detector"))
     path.with_suffix(".toml").unlink()
@@ -188,6 +228,16 @@ def test_one_package_of_a_kind_is_wanted(tmp_path: Path) -> None:
     put(tmp_path, column_reader(), card("reader"), "c")
     with pytest.raises(ModelError, match=r"a\.onnx, c\.onnx"):
         only("reader", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["plate-detector", "plate-detector-small", "plate-reader"])
+def test_the_shipped_int8_is_of_the_shipped_package(name: str) -> None:
+    base = load_package(packages.shipped_folder() / f"{name}.onnx")
+    variant = in_precision(base, "int8")
+    assert variant.path.name == f"{name}-int8.onnx"
+    assert variant.card.figures["dev_points_lost"] <= 1.0
+    assert variant.card.reader == base.card.reader
+    assert variant.card.detector == base.card.detector
 
 
 @pytest.mark.parametrize("name", ["plate-detector", "plate-detector-small", "plate-detector-near", "plate-reader"])

@@ -52,6 +52,13 @@ def test_loose_corners_become_those_of_the_frame() -> None:
     assert seen.quad.dtype == np.float32
 
 
+def test_two_finds_of_one_plate_become_one() -> None:
+    halves = [*found(PLATE - np.float32([20, 0])), *found(PLATE + np.float32([20, 0]), 0.6)]
+    assert box_iou(quad_box(halves[0].quad), quad_box(halves[1].quad)) < 0.4
+    (seen,) = near(halves)(frame(PLATE))
+    assert seen.score == 0.7
+
+
 def test_a_plate_that_the_frame_cuts_keeps_its_corners() -> None:
     plate = PLATE - np.float32([620, 400])
     first = found(plate)

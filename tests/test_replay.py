@@ -18,7 +18,7 @@ from edge_alpr.app import make_pipeline, open_models
 from edge_alpr.assess import replay
 from edge_alpr.camera import wall_ms
 from edge_alpr.camera.folder import Folder
-from edge_alpr.config import Config
+from edge_alpr.config import Config, ModelsConfig
 from edge_alpr.evaluate import LabelledImage, load_dataset
 from edge_alpr.types import Event
 
@@ -52,7 +52,7 @@ def golden(ride: str, second: float, event: Event) -> GoldenEvent:
 
 
 def play(images: list[LabelledImage]) -> list[GoldenEvent]:
-    config = Config()
+    config = Config(models=ModelsConfig(precision="full"))  # the same on every processor
     models = open_models(config)
     told = []
     for ride in sorted({image.ride for image in images}):

@@ -16,11 +16,15 @@ DIGITS, LETTERS = ALPHABET[:10], ALPHABET[10:]
 
 @dataclass(frozen=True)
 class Layout:
-    """`aspect` is the plate's width over its height, lowest and highest; `strip` the chance of a country strip."""
+    """`aspect` is the plate's width over its height, lowest and highest.
+
+    `strip` is the chance of a country strip at the side, `band` that of one along the upper edge.
+    """
 
     patterns: tuple[str, ...]
     aspect: tuple[float, float]
     strip: float
+    band: float
     weight: float
 
 
@@ -36,14 +40,14 @@ LONG = Layout(
         "LL DD LL DDDD", "LLDDLDDDD", "LDDDDD", "LLDDDDD", "LDLDDD", "LLLDDDD", "DDDDLL", "LLL DLDD",
         "DDL DDDDD", "LLL DDDDL", "L DDDDL", "LLLL DD", "LLLLLLL", "LLLL", "LLLLL", "LL DDDLLL", "LLLDDDLL",
     ),
-    (3.9, 5.2), 0.5, 0.6,
+    (3.9, 5.2), 0.5, 0.06, 0.52,
 )
 MIDDLE = Layout(
     (
         "LLL-DDDD", "LLLDLDD", "LLL DDDD", "LLL DDD", "LL DDD LL", "LL-DD-DD", "LLL-DDD", "LLL-DDDL",
         "DDDDLL", "LL DDDD", "LDDDDDD", "LLDDDD", "LLL DLDD", "DDD LLL", "LL DDD", "LLLL DD", "LLLDDD",
     ),
-    (2.5, 3.6), 0.25, 0.16,
+    (2.5, 3.6), 0.2, 0.4, 0.2,
 )
 SHORT = Layout(
     (
@@ -52,7 +56,7 @@ SHORT = Layout(
         "LL DDDDD", "LLLDDD", "D LLLDD", "LLLLLL", "LLLLLLL", "LLDD LLL", "DDD LDL", "LLDDDL", "LL-DDDD",
         "LDD-DDD", "LLL-DDD-L",
     ),
-    (1.75, 2.2), 0.05, 0.12,
+    (1.75, 2.2), 0.05, 0.25, 0.16,
 )
 TWO_LINES = Layout(
     (
@@ -61,7 +65,7 @@ TWO_LINES = Layout(
         "LL/DDDDD", "LLL/DDDLL", "LLL/DLDD", "LDDD/DDD", "LL-DDD/LL", "LLD/DDD", "DD L/DDDD", "DD LL/DDD",
         "L LL/DDDD", "LLL/LDDD", "LL DD/DDDD", "DDD/LLL",
     ),
-    (1.05, 2.1), 0.15, 0.12,
+    (1.05, 2.1), 0.15, 0.15, 0.12,
 )
 LAYOUTS = (LONG, MIDDLE, SHORT, TWO_LINES)
 

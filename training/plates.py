@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training.emblems import emblem, scenery, small_print
 from training.faces import CAP_HEIGHT, MASK_HEIGHT, Face, load_faces
-from training.formats import TWO_LINES, Layout, draw_layout, draw_text, plain
+from training.formats import MIDDLE, TWO_LINES, Layout, draw_layout, draw_text, plain
 from training.strokes import stroke_face
 
 PLATE_HEIGHT = 80
@@ -82,9 +82,10 @@ def render_plate(rng: np.random.Generator) -> RenderedPlate:
     width = round(height * rng.uniform(*layout.aspect))
     ground, ink = _colours(rng)
     plate = _ground(height, width, ground, rng)
-    free = _strips(plate, rng) if rng.random() < layout.strip else slice(0, width)
+    columns = _strips(plate, rng) if rng.random() < layout.strip else slice(0, width)
+    rows = _bands(plate, face, rng) if rng.random() < layout.band else slice(0, height)
     mask = np.zeros((height, width), np.float32)
-    _write_text(mask[:, free], text, layout, face, rng)
+    _write_text(mask[rows, columns], text, layout, face, rng)
     _border(mask, rng)
     plate = plate + mask * (ink - plate)
     if rng.random() < 0.35:
@@ -129,6 +130,23 @@ def _strips(plate: Mask, rng: np.random.Generator) -> slice:
     return slice(strip, width - strip if len(sides) == 2 else width)
 
 
+def _bands(plate: Mask, face: Face, rng: np.random.Generator) -> slice:
+    """A dark band along the upper edge with a word in it (seldom one below too); returns the rows left for the text."""
+    height, width = plate.shape
+    band = round(height * rng.uniform(0.14, 0.27))
+    sides = [slice(0, band)] + ([slice(height - band // 2, height)] if rng.random() < 0.2 else [])
+    for side in sides:
+        rows = plate[side]
+        level = rng.uniform(10, 120)
+        rows[:] = level
+        if rng.random() < 0.85:
+            ink = small_print(round(rows.shape[0] * rng.uniform(0.45, 0.8)), round(width * 0.9), face, rng)
+            x, y = round((width - ink.shape[1]) * rng.uniform(0.1, 0.9)), max(0, round(rows.shape[0] * 0.15))
+            part = rows[y : y + ink.shape[0], x : x + ink.shape[1]]
+            part += ink[: part.shape[0]] * np.float32(rng.uniform(150, 255) - level)
+    return slice(band, height - band // 2 if len(sides) == 2 else height)
+
+
 def _write_text(mask: Mask, text: str, layout: Layout, face: Face, rng: np.random.Generator) -> None:
     height, width = mask.shape
     style = Style(
@@ -153,7 +171,7 @@ def _write_text(mask: Mask, text: str, layout: Layout, face: Face, rng: np.rando
         y = round(number * row + max(0.0, room_y * rng.uniform(0.4, 0.6)))
         part = mask[y : y + ink.shape[0], x : x + ink.shape[1]]
         np.maximum(part, ink[: part.shape[0], : part.shape[1]], out=part)
-    if crowded or (len(lines) == 1 and rng.random() < 0.15):
+    if crowded or (len(lines) == 1 and rng.random() < (0.3 if layout is MIDDLE else 0.15)):
         _captions(mask, height * (1 - share) / 2, face, rng)
 
 

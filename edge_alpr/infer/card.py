@@ -27,6 +27,7 @@ else:
 Kind: TypeAlias = Literal["detector", "reader"]
 KINDS: tuple[Kind, ...] = ("detector", "reader")
 Line = Annotated[str, Meta(min_length=1)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Value: TypeAlias = str | int | float | list[str]
 UNIT = 1 / 255
 
@@ -108,22 +109,30 @@ class TrainingCard(Section, frozen=True):
     seed: int
 
 
+class VariantCard(Section, frozen=True):
+    """The same network in another precision: it takes the place of the package whose ONNX file has the hash `of`."""
+
+    precision: Literal["int8"]
+    of: Sha256
+
+
 class Card(Section, frozen=True, kw_only=True):
     """A whole card. `detector` or `reader` is there as `kind` says, `data` is free, `figures` measured.
 
-    `training`, `data` and `figures` may be left out of a card of your own.
+    `variant`, `training`, `data` and `figures` may be left out of a card of your own.
     """
 
     name: Line
     kind: Kind
     version: Line
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
     licence: Line
     description: Line
     input: InputCard
     output: OutputCard
     detector: DetectorCard | None = None
     reader: ReaderCard | None = None
+    variant: VariantCard | None = None
     training: TrainingCard | None = None
     data: Mapping[str, Value] = msgspec.field(default_factory=dict)
     figures: Mapping[str, float] = msgspec.field(default_factory=dict)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from edge_alpr.config import ModelsConfig, Tier
+from edge_alpr.config import ModelsConfig, Precision, Tier
 from edge_alpr.errors import ModelError
 from edge_alpr.infer.card import Card, DetectorTier, Kind, format_card, parse_card
+from edge_alpr.infer.processor import multiplies_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,12 @@ def shipped_folder() -> Path:
 
 
 def only(kind: Kind, folder: Path, tier: DetectorTier | None = None) -> Path:
-    """The one package of a kind (a detector: of a tier) in a folder, by its card alone.
+    """The one package of a kind (a detector: of a tier) in a folder, by its card alone; variants do not count.
 
     Raises `ModelError` for none or several, with what there is.
     """
-    there = [(path, card.detector) for path in _models(folder) if (card := _read_card(path)).kind == kind]
+    cards = [(path, _read_card(path)) for path in _models(folder)]
+    there = [(path, card.detector) for path, card in cards if card.kind == kind and not card.variant]
     found = [path for path, detector in there if tier is None or detector is None or detector.tier == tier]
     if len(found) == 1:
         return found[0]
@@ -88,7 +90,7 @@ def only(kind: Kind, folder: Path, tier: DetectorTier | None = None) -> Path:
 def configured(models: ModelsConfig, kind: Kind, tier: Tier | None = None) -> ModelPackage:
     """The package that the configuration wants: a named one, else the shipped one of `tier` (or of the configured).
 
-    Raises `ModelError`.
+    It is the INT8 variant where `models.precision` wants that. Raises `ModelError`.
     """
     own = models.detector if kind == "detector" else models.reader
     package = load_package(Path(own) if own else shipped(kind, tier or models.tier))
@@ -97,6 +99,22 @@ def configured(models: ModelsConfig, kind: Kind, tier: Tier | None = None) -> Mo
             f"{package.path}: [models] {kind} of the configuration names a {package.card.kind}; "
             f"name it there: [models] {package.card.kind}"
         )
+    return in_precision(package, models.precision)
+
+
+def in_precision(package: ModelPackage, precision: Precision) -> ModelPackage:
+    """The INT8 variant that lies beside a package, or the package itself, as `ModelsConfig.precision` says.
+
+    Raises `ModelError` where INT8 is demanded and there is none, or where the variant is damaged.
+    """
+    if precision == "full" or package.card.variant or (precision == "auto" and not multiplies_bytes()):
+        return package
+    for path in _models(package.path.parent):
+        variant = _variant_of(path)
+        if variant == package.card.sha256:
+            return load_package(path)
+    if precision == "int8":
+        raise ModelError(f"{package.path}: no INT8 variant lies beside it; set [models] precision = \"auto\"")
     return package
 
 
@@ -111,6 +129,15 @@ def write_card(path: Path, card: Card) -> Path:
     parse_card(text, str(target))
     target.write_text(text, encoding="utf-8")
     return target
+
+
+def _variant_of(path: Path) -> str:
+    """The hash of the package whose variant this is; empty for any other file, a broken one too."""
+    try:
+        card = _read_card(path)
+    except ModelError:
+        return ""
+    return card.variant.of if card.variant else ""
 
 
 def _models(folder: Path) -> list[Path]:

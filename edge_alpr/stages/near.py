@@ -30,6 +30,7 @@ class Near:
 
     `look` runs on windows of `window` (rows, columns), `input_size` is what `find` shrinks frames to. Scores are
     those of the first look. A plate that the second one does not see, or that the frame cuts, keeps its corners.
+    Of finds that the second look draws to one plate the best scored stays.
     """
 
     def __init__(self, find: Find, look: Find, window: tuple[int, int], input_size: tuple[int, int]) -> None:
@@ -45,7 +46,13 @@ class Near:
         seen_at = min(rows / luma.shape[0], columns / luma.shape[1])
         if seen_at > SHRUNK:
             return found
-        return [self._again(luma, detection, seen_at) for detection in found]
+        plates: list[Detection] = []
+        for detection in found:
+            again = self._again(luma, detection, seen_at)
+            box = quad_box(again.quad)
+            if all(box_iou(box, quad_box(other.quad)) <= SAME_PLATE_IOU for other in plates):
+                plates.append(again)
+        return plates
 
     def _again(self, luma: Luma, detection: Detection, seen_at: float) -> Detection:
         box = quad_box(detection.quad)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_alpr.app import open_detector
-from edge_alpr.config import Config
+from edge_alpr.config import Config, ModelsConfig
 from edge_alpr.geometry import box_iou, quad_box
 
 Floats = NDArray[np.float32]
@@ -30,7 +30,7 @@ LEAST_OVERLAP, MOST_SPREAD = 0.55, 0.03
 
 def shipped_detector() -> Find:
     """The detector of the installed package."""
-    detect = open_detector(Config()).detect
+    detect = open_detector(Config(models=ModelsConfig(precision="full"))).detect
     return lambda luma: [detection.quad for detection in detect(luma)]
 
 

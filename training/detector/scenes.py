@@ -20,6 +20,9 @@ SMALLEST_WIDTH, SMALLEST_HEIGHT = 9.0, 3.0
 """Plates below this size, in network pixels, are neither asked for nor punished."""
 
 
+SMALL_SHARE, SMALL_PX = 0.4, (11.0, 34.0)
+"""Share of the added plates that are far away, and how wide these are in network pixels."""
+
 TURNED, TURN_DEGREES = 0.3, 8.0
 """Share of scenes that are turned as a whole, as by a camera held askew, and the spread of the angle."""
 
@@ -220,12 +223,14 @@ class Composer:
         h, w = draft.luma.shape
         pose = random_pose(rng, plate.shape[1] / plate.shape[0])
         span = pose.max(axis=0) - pose.min(axis=0)
+        far = rng.random() < SMALL_SHARE
+        widths = np.log(SMALL_PX if far else (14, min(0.8 * w, 450)))
         for _ in range(4):
-            width = float(np.exp(rng.uniform(np.log(14), np.log(min(0.8 * w, 450)))))
+            width = float(np.exp(rng.uniform(*widths)))
             centre = rng.uniform(0.03, 0.97, 2) * (w, h)
             if len(draft.vehicles) and rng.random() < 0.6:
                 car = draft.vehicles[int(rng.integers(len(draft.vehicles)))]
-                width = float((car[2] - car[0]) * rng.uniform(0.12, 0.4))
+                width = width if far else float((car[2] - car[0]) * rng.uniform(0.12, 0.4))
                 centre = car[:2] + (car[2:] - car[:2]) * rng.uniform([0.15, 0.35], [0.85, 0.95])
             quad = np.asarray(pose / span[0] * width + centre, np.float32)
             if width > 10 and draft.free(np.concatenate([quad.min(axis=0), quad.max(axis=0)])):

@@ -44,8 +44,8 @@ class Recipe:
     decay: float = 0.02
     batch: int = 32
     full_every: int = 4
-    zoom: tuple[float, float] = (0.5, 2.2)
-    full_zoom: tuple[float, float] = (0.65, 1.35)
+    zoom: tuple[float, float] = (0.4, 2.2)
+    full_zoom: tuple[float, float] = (0.5, 1.35)
     average: float = 0.999
     score_every: int = 1000
 
