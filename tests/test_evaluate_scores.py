@@ -24,6 +24,7 @@ from edge_alpr.evaluate import (
     Statement,
     Tracked,
     calibrate,
+    calibration,
     compare,
     comparison_json,
     conditions,
@@ -203,6 +204,26 @@ def test_time_does_not_ask_whether_an_event_came():
     assert document["over_time"]["totals"]["fused_right"] == 1
     assert document["over_time"]["vehicles"][0]["single"] == 1.0
     assert document["calibration"]["tracks"]["count"] == 1
+
+
+def test_few_statements_show_an_error_even_where_every_score_is_true():
+    fair = calibrate([Statement(0.5, i % 2 == 0) for i in range(8)])
+    assert fair.ece == 0
+    assert fair.ece_by_chance == pytest.approx(0.1367, abs=1e-4)  # E|Binomial(8, 1/2) - 4| / 8 = 35/256
+    assert calibrate([Statement(1.0, True)] * 9).ece_by_chance == 0
+    assert calibrate([]).ece_by_chance is None
+    rng = np.random.default_rng(5)
+    scores = rng.uniform(0, 1, (400, 45))
+    right = rng.uniform(0, 1, scores.shape) < scores
+    shown = [calibrate(map(Statement, *pair)).ece for pair in zip(scores, right, strict=True)]
+    stated = [calibrate(Statement(p, True) for p in row).ece_by_chance for row in scores]
+    assert np.mean(stated) == pytest.approx(np.mean(shown), rel=0.05)
+
+
+def test_many_statements_show_about_what_an_exact_sum_would():
+    scores = np.random.default_rng(7).uniform(0.2, 0.9, 500)
+    exact, normal = calibration._by_chance(list(scores)), calibration._by_chance([*scores, 0.5])
+    assert normal == pytest.approx(exact, rel=0.02)
 
 
 def test_events_are_calibrated_and_the_sure_ones_counted():

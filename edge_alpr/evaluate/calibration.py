@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from edge_alpr.evaluate.figures import Outcome
 from edge_alpr.evidence import canonical
 
 BINS = 10
+MOST_EXACT = 500
 LEAST = 8
 """Statements a bin should have: few statements get fewer bins."""
 
@@ -26,13 +28,17 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Statements of neighbouring scores: their lowest and highest score, the mean, and the share that is right."""
+    """Statements of neighbouring scores: their lowest and highest score, the mean, and the share that is right.
+
+    `by_chance` is how far `score` and `right` would lie apart on average if every score were true.
+    """
 
     count: int
     low: float
     high: float
     score: float
     right: float
+    by_chance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,11 @@ class Calibration:
         over the statements; None of none."""
         apart = sum(one.count * abs(one.score - one.right) for one in self.bins)
         return apart / self.count if self.count else None
+
+    @property
+    def ece_by_chance(self) -> float | None:
+        """The mean error that true scores would show on so few statements; None of none."""
+        return sum(one.count * one.by_chance for one in self.bins) / self.count if self.count else None
 
 
 def calibrate(statements: Iterable[Statement], bins: int = BINS) -> Calibration:
@@ -77,7 +88,20 @@ def _bin(statements: Sequence[Statement]) -> Bin:
     count = len(statements)
     low, high = statements[0].score, statements[-1].score
     mean = math.fsum(s.score for s in statements) / count
-    return Bin(count, low, high, min(max(mean, low), high), sum(s.right for s in statements) / count)
+    right = sum(s.right for s in statements) / count
+    return Bin(count, low, high, min(max(mean, low), high), right, _by_chance([s.score for s in statements]))
+
+
+def _by_chance(scores: Sequence[float]) -> float:
+    """Mean absolute difference between the mean of `scores` and the share right, were each right with its score."""
+    chances = np.clip(np.array(scores), 0.0, 1.0)
+    count, mean = len(chances), float(chances.sum())
+    if count > MOST_EXACT:  # the sum is normal
+        return math.sqrt(2 / math.pi * float((chances * (1 - chances)).sum())) / count
+    right = np.ones(1)  # chance of 0, 1, 2, ... right
+    for chance in chances:
+        right = np.convolve(right, (1 - chance, chance))
+    return float((right * np.abs(np.arange(count + 1) - mean)).sum()) / count
 
 
 def plate_statements(outcomes: Iterable[Outcome]) -> list[Statement]:

@@ -214,7 +214,9 @@ def _figures(found: Figures) -> dict[str, float | int | None]:
 
 
 def _calibration(calibration: Calibration) -> dict[str, Any]:
-    return {"ece": calibration.ece, "count": calibration.count, "bins": [asdict(one) for one in calibration.bins]}
+    bins = [asdict(one) for one in calibration.bins]
+    errors = {name: getattr(calibration, name) for name in ("ece", "ece_by_chance")}
+    return {**errors, "count": calibration.count, "bins": bins}
 
 
 def _side_by_side(

@@ -151,7 +151,11 @@ def _calibration_line(what: str, calibration: Calibration) -> str:
     if calibration.ece is None:
         return f"calibration of {what}: nothing was stated"
     counts = ", ".join(str(one.count) for one in calibration.bins)
-    return f"calibration of {what}: error {100 * calibration.ece:.1f} % over {calibration.count} (bins of {counts})"
+    chance = 100 * (calibration.ece_by_chance or 0.0)
+    return (
+        f"calibration of {what}: error {100 * calibration.ece:.1f} % over {calibration.count}, "
+        f"true scores would show {chance:.1f} % (bins of {counts})"
+    )
 
 
 def _table(title: str, left: Sequence[str], right: Sequence[str], fold: Sequence[str] = ("picture",)) -> Table:
