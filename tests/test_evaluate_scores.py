@@ -183,12 +183,14 @@ def test_a_vehicle_over_time_by_heart():
     ]
     first, second = over_time(frames, {("r", "AB12"): 14.0})
     assert (first.plate, first.frames, first.found, first.right_frames, first.single) == ("AB12", 5, 4, 1, 0.2)
+    assert first.fused_frames == 2, "a frame without a text of its own counts by its track"
     assert (first.best_read, first.best_right) == ("XX", False), "the surest frame was wrong"
     assert (first.fused, first.fused_right, first.tracks) == ("AB12", True, 2), "the surer track counts"
     assert (first.first_right_s, first.told_s) == (2.5, 4.0)
     assert (second.plate, second.fused_right, second.told_s) == ("A812", True, None)
     sums = totals([first, second])
     assert (sums.vehicles, sums.best_right, sums.fused_right, sums.frames, sums.right_frames) == (2, 1, 2, 6, 2)
+    assert sums.fused_frames == 3
     assert (sums.median_first_right_s, sums.median_told_s) == (1.25, 4.0)
 
 

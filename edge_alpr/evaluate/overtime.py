@@ -69,7 +69,8 @@ class OverTime:
     """One vehicle of a ride. Texts count as equal with O=0 and I=1; nothing here asks whether an event was confirmed,
     but for `told_s`.
 
-    `frames` in which it is marked, `found` of them with a plate found there, `right_frames` read right alone.
+    `frames` in which it is marked, `found` of them with a plate found there, `right_frames` read right alone,
+    `fused_frames` after which its track says it right.
     `best_read` is the read of the surest single frame. `fused` is what its track said at the end, of several tracks
     the surest, of two as sure the longer. `first_right_s` and `told_s` count from its first marked
     frame to the first right fused text and to its confirmed event; None: never.
@@ -81,6 +82,7 @@ class OverTime:
     frames: int
     found: int
     right_frames: int
+    fused_frames: int
     best_read: str
     best_score: float
     best_right: bool
@@ -106,6 +108,7 @@ class Totals:
     fused_right: int
     frames: int
     right_frames: int
+    fused_frames: int
     median_first_right_s: float | None
     median_told_s: float | None
 
@@ -145,6 +148,7 @@ def totals(vehicles: Sequence[OverTime]) -> Totals:
         fused_right=sum(v.fused_right for v in vehicles),
         frames=sum(v.frames for v in vehicles),
         right_frames=sum(v.right_frames for v in vehicles),
+        fused_frames=sum(v.fused_frames for v in vehicles),
         median_first_right_s=_median([v.first_right_s for v in vehicles if v.first_right_s is not None]),
         median_told_s=_median([v.told_s for v in vehicles if v.told_s is not None]),
     )
@@ -175,6 +179,7 @@ def _vehicle_over_time(frames: Sequence[Sight], told_s: float | None) -> OverTim
         frames=len(frames),
         found=sum(s.seen is not None for s in frames),
         right_frames=sum(s.right for s in frames),
+        fused_frames=sum(s.fused_right for s in frames),
         best_read=best[1],
         best_score=best[0],
         best_right=best[2],

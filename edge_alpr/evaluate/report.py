@@ -76,8 +76,9 @@ def _render_over_time(report: RideReport, console: Console) -> None:
     _say(console, f"over time: best single frame {sums.best_right} of {count}, fused {sums.fused_right} of {count}")
     _say(
         console,
-        f"  single frames right {sums.right_frames} of {sums.frames}; median {_seconds(sums.median_first_right_s)}"
-        f" to the first right text, {_seconds(sums.median_told_s)} to the event",
+        f"  right at each of {sums.frames} marked frames: the frame alone {sums.right_frames}, its track by then "
+        f"{sums.fused_frames}; median {_seconds(sums.median_first_right_s)} to the first right text, "
+        f"{_seconds(sums.median_told_s)} to the event",
     )
     ordered = sorted(report.over_time, key=lambda v: (v.fused_right, v.best_right, v.told_s is not None, v.single or 0))
     table = _table("Vehicles over time, those with trouble first", ("ride", "plate"), (), ())
