@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from helpers_label import QUAD, TEXTS, drawn_plate, served
 from helpers_sinks import one_line, remount, small_disk, start_child
@@ -242,8 +243,16 @@ def test_training_takes_the_set(photos: Path, tmp_path: Path):
     labelling = session(photos, tmp_path / "set")
     for index, text in enumerate(TEXTS):
         labelling.say(index, said(text))
-    found = [plate for split in ("train", "dev") for plate in data._load_set(tmp_path / "set", split)]
-    assert len(found) == len(TEXTS)
+    own = tmp_path / "set"
+    found = [plate for split in ("train", "dev") for plate in data.load_real(tmp_path, split, own=[own])[str(own)]]
+    assert sorted(plate.text for plate in found) == sorted(TEXTS)
+    sides = [np.linalg.norm(plate.quads[0] - np.roll(plate.quads[0], 1, 0), axis=1) for plate in found]
+    marked = np.linalg.norm(np.array(QUAD) - np.roll(QUAD, 1, 0), axis=1)
+    assert np.abs(np.array(sides) - marked).max() < 0.1, "the labelled corners, not their box"
+    assert data.draw_real({str(own): found}, np.random.default_rng(0)) in found
+    pictures = pytest.importorskip("training.detector.pictures", reason="training takes torch", exc_type=ImportError)
+    shown = [picture for split in ("train", "dev") for picture in pictures.load_set(tmp_path, "set", split)]
+    assert all(np.abs(picture.labels[0].quad - QUAD).max() < 0.6 for picture in shown)
 
 
 def test_verdicts_in_the_labels(photos: Path, tmp_path: Path):

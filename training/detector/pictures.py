@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ LOOSE = ("campus",)
 class Label:
     """A real plate: `box` (4,) float32 in pixels; `doubtful` ones are neither right nor wrong.
 
-    `quad` (4, 2) is where the corners were seen from near (see `corners`), None where that is not known.
+    `quad` (4, 2) are the labelled corners, or where they were seen from near (see `corners`); None where not known.
     """
 
     box: NDArray[np.float32]
@@ -61,15 +61,16 @@ def _labels(row: dict[str, Any], scale: float) -> tuple[Label, ...]:
             p.get("text", ""),
             bool(p.get("ignore", False)),
             p["legibility"],
+            (np.asarray(p["quad"], np.float32) + 0.5) * scale - 0.5 if "quad" in p else None,
         )
         for p in row["plates"]
     )
 
 
 def load_set(data: Path, source: str, split: str) -> list[Picture]:
-    """Pictures of a labelled set (`dashcam`, `openimages`, `campus`) in one split."""
+    """Pictures of a labelled set in one split: `source` is its folder in `data`."""
     pictures = []
-    for line in (data / source / "labels.jsonl").read_text().splitlines():
+    for line in (data / source / "labels.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if row["split"] != split:
             continue
@@ -94,7 +95,8 @@ def with_corners(pictures: list[Picture], find: Find) -> list[Picture]:
 def _look_at(picture: Picture, find: Find) -> Iterator[Label]:
     luma = np.asarray(cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2GRAY), np.uint8)
     for label in picture.labels:
-        yield label if label.doubtful else replace(label, quad=corners(find, luma, label.box))
+        known = label.doubtful or label.quad is not None
+        yield label if known else replace(label, quad=corners(find, luma, label.box))
 
 
 def _negative(name: str, image: NDArray[np.uint8]) -> Picture:
@@ -119,9 +121,13 @@ def load_negatives(data: Path, clip_frames: int = 40) -> list[Picture]:
     return found
 
 
-def load_training(data: Path, find: Find | None = None) -> dict[str, list[Picture]]:
-    """Everything that may be trained on, by source; `dev` is never among it. `find` tells the plates' corners."""
+def load_training(data: Path, find: Find | None = None, own: Sequence[Path] = ()) -> dict[str, list[Picture]]:
+    """Everything that may be trained on, by source; `dev` is never among it. `find` tells the plates' corners.
+
+    `own` are more folders with a `labels.jsonl`.
+    """
     sets = {name: load_set(data, name, "train") for name in ("dashcam", "openimages", "campus")}
+    sets |= {str(folder): load_set(folder.parent, folder.name, "train") for folder in own}
     if find:
         sets = {name: with_corners(pictures, find) for name, pictures in sets.items()}
     return {**sets, "negatives": load_negatives(data)}

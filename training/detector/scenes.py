@@ -16,6 +16,8 @@ from training.detector.pictures import Picture
 from training.detector.targets import BOX_ONLY, CORNERS, IGNORE, SCORE_ONLY
 
 SOURCES = {"dashcam": 0.38, "openimages": 0.40, "campus": 0.08, "negatives": 0.14}
+OWN = 0.3
+"""Share of a set labelled with `edge-alpr label`; the shares are brought to a sum of 1."""
 SMALLEST_WIDTH, SMALLEST_HEIGHT = 9.0, 3.0
 """Plates below this size, in network pixels, are neither asked for nor punished."""
 
@@ -143,7 +145,7 @@ class Composer:
 
     def __init__(self, pictures: dict[str, list[Picture]], bank: PlateBank) -> None:
         self.pictures = {name: found for name, found in pictures.items() if found}
-        shares = np.array([SOURCES[name] for name in self.pictures])
+        shares = np.array([SOURCES.get(name, OWN) for name in self.pictures])
         self.shares = shares / shares.sum()
         self.bank = bank
 

@@ -48,6 +48,7 @@ class Recipe:
     full_zoom: tuple[float, float] = (0.5, 1.35)
     average: float = 0.999
     score_every: int = 1000
+    own: tuple[str, ...] = ()
 
 
 Batch = tuple[Tensor, list[Tensor]]
@@ -204,7 +205,8 @@ def train(recipe: Recipe, out: Path, resume: bool = True) -> None:
         trainer.restore(out / "last.pt")
     data = Path(recipe.data)
     dev = {name: load_set(data, name, "dev") for name in ("dashcam", "openimages")}
-    batches = SceneBatches(recipe, load_training(data, shipped_detector()), trainer.step)
+    pictures = load_training(data, shipped_detector(), [Path(folder).resolve() for folder in recipe.own])
+    batches = SceneBatches(recipe, pictures, trainer.step)
     loader = DataLoader(
         batches, batch_size=None, num_workers=1, prefetch_factor=6, worker_init_fn=_lower_priority,
         multiprocessing_context="fork",
@@ -248,10 +250,12 @@ def main(
     start: Annotated[str, typer.Option(help="Checkpoint of an earlier detector to go on from.")] = "",
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = Recipe.rate,
     seed: Annotated[int, typer.Option(help="Of all chance.")] = Recipe.seed,
+    own: Annotated[list[str] | None, typer.Option(help="A folder that `edge-alpr label` wrote; repeatable.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in --out.")] = True,
 ) -> None:
     """Train the plate detector."""
-    recipe = Recipe(str(data), tier=tier, start=start, seed=seed, steps=steps, hours=hours, rate=rate)
+    more = tuple(own or ())
+    recipe = Recipe(str(data), tier=tier, start=start, seed=seed, steps=steps, hours=hours, rate=rate, own=more)
     train(recipe, out, resume)
 
 

@@ -23,6 +23,8 @@ Quad = NDArray[np.float32]
 
 SETS = {"dashcam": 0.4, "openimages": 0.3, "campus": 0.12, "ccpd_crops": 0.18}
 """Share of each real set in the real part of a batch."""
+OWN = 0.3
+"""That of a set labelled with `edge-alpr label`; the shares are brought to a sum of 1."""
 WIDTHS_PX = (28.0, 300.0)
 """Narrowest and widest plate rendered, in pixels of its frame."""
 FLAT = 9.0
@@ -33,8 +35,8 @@ FLAT = 9.0
 class RealPlate:
     """A labelled plate with its surroundings; the quads, (4, 2) float32, are in pixels of `luma`.
 
-    The first quad is the best known: corners seen from near, or the label's box; a second one is what the
-    product's detector says, where it finds the plate.
+    The first quad is the best known: labelled corners, those seen from near, or the label's box; a second one is
+    what the product's detector says, where it finds the plate.
     """
 
     luma: Grey
@@ -137,12 +139,19 @@ def read_luma(path: Path) -> Grey:
 
 
 def load_real(
-    data: Path, split: str = "train", find: Find | None = None, read: Callable[[Path], Grey] = read_luma
+    data: Path,
+    split: str = "train",
+    find: Find | None = None,
+    read: Callable[[Path], Grey] = read_luma,
+    own: Sequence[Path] = (),
 ) -> dict[str, list[RealPlate]]:
-    """Readable plates of every set that is there, with a margin of their surroundings, as `read` shows them."""
-    return {
-        name: _load_set(data / name, split, find, read) for name in SETS if (data / name / "labels.jsonl").exists()
-    }
+    """Readable plates of every set that is there, with a margin of their surroundings, as `read` shows them.
+
+    `own` are more folders with a `labels.jsonl`, which must be there.
+    """
+    folders = [folder for name in SETS if ((folder := data / name) / "labels.jsonl").exists()]
+    sets = {folder.name: _load_set(folder, split, find, read) for folder in folders}
+    return sets | {str(folder): _load_set(folder, split, find, read) for folder in own}
 
 
 def _load_set(
@@ -159,7 +168,9 @@ def _load_set(
             text = plate.get("latin", plate["text"])
             if text and plate.get("legibility", "ok") != "unreadable":
                 box = plate.get("box")
-                near = corners(find, luma, np.array(box, np.float32)) if find and box else None
+                near = np.float32(plate["quad"]) if "quad" in plate else None
+                if near is None and find and box:
+                    near = corners(find, luma, np.array(box, np.float32))
                 plates.append(_with_margin(luma, box, ([near] if near is not None else [], found), text))
     return plates
 
@@ -215,8 +226,8 @@ def _relight(luma: Grey, width: float, rng: np.random.Generator) -> Grey:
 
 def draw_real(real: dict[str, list[RealPlate]], rng: np.random.Generator) -> RealPlate:
     """One real plate, the sets by their share."""
-    names = [name for name in SETS if real.get(name)]
-    weights = np.array([SETS[name] for name in names])
+    names = [name for name, plates in real.items() if plates]
+    weights = np.array([SETS.get(name, OWN) for name in names])
     plates = real[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
     return plates[int(rng.integers(len(plates)))]
 

@@ -46,6 +46,7 @@ class Recipe:
     widths: tuple[int, int, int, int] = (32, 56, 80, 112)
     mixers: int = 2
     deeper: tuple[int, ...] = (4, 9)
+    own: tuple[str, ...] = ()
 
 
 class Batches(IterableDataset[tuple[Tensor, list[str]]]):
@@ -172,7 +173,8 @@ def train(recipe: Recipe, data: Path, out: Path, every: int) -> None:
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     trainer = Trainer(recipe, out)
     trainer.resume()
-    real, dev = load_real(data, find=shipped_detector()), dev_crops(data)
+    own = [Path(folder) for folder in recipe.own]
+    real, dev = load_real(data, find=shipped_detector(), own=own), dev_crops(data)
     loader = DataLoader(Batches(recipe, real, trainer.step), batch_size=None, num_workers=1, prefetch_factor=8)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     losses: list[float] = []
@@ -204,10 +206,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=Recipe.peak_rate, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--every", type=int, default=500, help="steps between checkpoints")
+    parser.add_argument("--own", action="append", default=[], help="a folder that `edge-alpr label` wrote; repeatable")
     args = parser.parse_args()
     cv2.setNumThreads(1)  # before the loader forks: a pool of threads does not survive it
     torch.set_num_threads(args.threads)
-    recipe = Recipe(seed=args.seed, steps=args.steps, start=args.start, peak_rate=args.rate)
+    recipe = Recipe(seed=args.seed, steps=args.steps, start=args.start, peak_rate=args.rate, own=tuple(args.own))
     train(recipe, args.data, args.out, args.every)
 
 
