@@ -28,9 +28,10 @@ from edge_alpr.sinks.jsonl import JsonLines
 from edge_alpr.sinks.pictures import Pictures
 from edge_alpr.sinks.store import EventStore
 from edge_alpr.sinks.terminal import Terminal
+from edge_alpr.stages.again import ReadAgain
 from edge_alpr.stages.detect import Detector
 from edge_alpr.stages.event import EventMaker
-from edge_alpr.stages.keep import encode
+from edge_alpr.stages.keep import encode, surroundings
 from edge_alpr.stages.near import Find, Near
 from edge_alpr.stages.read import Reader
 from edge_alpr.stages.rectify import cut
@@ -40,11 +41,12 @@ from edge_alpr.types import Crop, Detection, Luma, Observation, Read, SourceInfo
 
 @dataclass(frozen=True)
 class Models:
-    """Both networks, ready to run, and the cut that the reader wants."""
+    """Both networks, ready to run, and the cut that the reader wants. `again` is for pictures by themselves."""
 
     detect: Find
     read: Reader
     identities: dict[str, str]
+    again: ReadAgain
     cut: Cut = cut
     formats: Formats = NO_FORMATS
 
@@ -59,7 +61,8 @@ class Models:
         detections: list[Detection] = self.detect(luma)
         found = time.perf_counter()
         crops: list[Crop] = [self.cut(luma, d) for d in detections]
-        reads: list[Read] = self.read(crops)
+        plates = [surroundings(luma, d) for d in detections]
+        reads: list[Read] = self.again(self.read(crops), plates)
         done = time.perf_counter()
         observations = [Observation(*parts) for parts in zip(detections, crops, reads, strict=True)]
         return observations, {
@@ -104,11 +107,14 @@ def open_models(config: Config, tier: Tier | None = None) -> Models:
     detector = open_detector(config, tier)
     package = configured(config.models, "reader")
     session = open_session(package, config.models.threads)
+    read = Reader(session, adapt.reader_spec(package.card), interpret=formats.interpret)
+    cutter = adapt.cutter(package.card)
     return Models(
         detector.detect,
-        Reader(session, adapt.reader_spec(package.card), interpret=formats.interpret),
+        read,
         {"detector": detector.identity, "reader": session.identity},
-        adapt.cutter(package.card),
+        ReadAgain(read, cutter, config.stills),
+        cutter,
         formats,
     )
 

@@ -21,8 +21,8 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
-Tier: TypeAlias = Literal["large", "small"]
 Precision: TypeAlias = Literal["auto", "full", "int8"]
+Tier: TypeAlias = Literal["large", "small"]
 """The shipped detectors: the large one finds more, the small one is faster."""
 
 
@@ -127,6 +127,15 @@ class OutputConfig(Section, frozen=True):
     """Which states go to `events` and to the screen."""
 
 
+class StillsConfig(Section, frozen=True):
+    """Pictures by themselves (`read`, `eval`). A plate read with a score from `again_from` to under `again_below` is
+    cut and read twice more; in a drive the next frame does that."""
+
+    again_from: Share = 0.02
+    again_below: Share = 0.9
+    """0: never."""
+
+
 class LearningConfig(Section, frozen=True):
     """What the device keeps so that its models can be trained further, and how it watches them."""
 
@@ -157,6 +166,7 @@ class Config(Section, frozen=True):
     formats: FormatsConfig = FormatsConfig()
     store: StoreConfig = StoreConfig()
     output: OutputConfig = OutputConfig()
+    stills: StillsConfig = StillsConfig()
     learning: LearningConfig = LearningConfig()
 
 

@@ -37,6 +37,12 @@ def _fit(plane: Luma, size: tuple[int, int]) -> Luma:
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def surroundings(luma: Luma, detection: Detection) -> tuple[Luma, Detection]:
+    """The `patch` of a plate, and the plate in its pixels."""
+    height, width = luma.shape
+    return patch(luma, detection), Detection(patch_quad(detection.quad, width, height), detection.score)
+
+
 def patch(luma: Luma, detection: Detection) -> Luma:
     """The plate as the camera saw it with a margin, cut to the frame, at most PATCH_WIDTH wide; a copy."""
     left, top, right, bottom = _surroundings(detection.quad, luma.shape[1], luma.shape[0])
