@@ -74,7 +74,7 @@ def main() -> None:
     if len(sys.argv) == 2:
         print(json.dumps(speed(msgspec.json.decode(sys.argv[1], type=ModelsConfig))))
         return
-    print("| tier | precision | cores | detect, p50 ms | to reads, p50 / p99 ms | memory, MB | dash cam | street photos |")
+    print("| tier | precision | cores | detect, p50 ms | reads, p50 / p99 ms | MB | dash cam | street photos |")
     print("|---|---|---|---|---|---|---|---|")
     for tier, precision in product(TIERS, PRECISIONS):
         right = [accuracy(ModelsConfig(tier=tier, precision=precision), name) for name in SETS]
