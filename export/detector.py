@@ -30,7 +30,7 @@ from training.fingerprint import data_versions
 Luma = NDArray[np.uint8]
 SHIPPED = Path("edge_alpr/models/plate-detector.onnx")
 Floats = NDArray[np.float32]
-VERSION = "2"
+VERSION = "3"
 DESCRIPTIONS: dict[DetectorTier, str] = {
     "large": "Number plates on a letterboxed luma frame: score and four corners, best peaks first.",
     "small": "The same at a third of the cost, for boards short of power.",
@@ -127,6 +127,7 @@ def _card(state: dict[str, Any], facts: Facts) -> Card:
     trained = recipe.get("tier", "large")
     tier: DetectorTier = trained if facts.shape == (HEIGHT, WIDTH) else "near"
     start = f" --start {recipe['start']} --rate {recipe['rate']}" if recipe.get("start") else ""
+    start += "".join(f" --own {folder}" for folder in recipe.get("own", ()))
     return Card(
         name="plate-detector" if tier == "large" else f"plate-detector-{tier}",
         kind="detector",

@@ -33,12 +33,13 @@ TOLERANCE = 2e-3
 
 
 def load_reader(path: Path) -> tuple[Reader, dict[str, Any]]:
-    """The averaged weights, and what made them."""
+    """The averaged weights as they ship, and a checkpoint of them in half precision with what made them."""
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     recipe = state["recipe"]
     model = Reader(tuple(recipe["widths"]), recipe["mixers"], tuple(recipe.get("deeper", ())))
     model.load_state_dict({key: value.float() for key, value in state["average"].items()})
-    return as_shipped(model), {key: state[key] for key in ("recipe", "step", "hours")}
+    half = {key: value.half() if value.dtype.is_floating_point else value for key, value in state["average"].items()}
+    return as_shipped(model), {**{key: state[key] for key in ("recipe", "step", "hours")}, "average": half}
 
 
 def trial_crops(data: Path) -> dict[str, tuple[torch.Tensor, list[str]]]:
@@ -77,6 +78,7 @@ def median_ms(path: Path) -> float:
 def command(recipe: dict[str, Any]) -> str:
     """The line that trains a reader like this one."""
     start = f" --start {recipe['start']} --rate {recipe['peak_rate']}" if recipe.get("start") else ""
+    start += "".join(f" --own {folder}" for folder in recipe.get("own", ()))
     return (
         f"python -m training.reader.train --data ../shared/data --out runs/reader --seed {recipe['seed']} "
         f"--steps {recipe['steps']}{start}"
@@ -99,7 +101,7 @@ def _card(state: dict[str, Any], facts: Facts) -> Card:
     return Card(
         name="plate-reader",
         kind="reader",
-        version="2",
+        version="3",
         sha256="0" * 64,
         licence="Apache-2.0",
         description="Text of one- and two-line plates on upright luma crops: CTC log-probabilities over two rows.",
@@ -153,9 +155,8 @@ def main(
     facts = Facts(figures, temperature, data_versions(data, tuple(SETS)), machine, note)
     write_card(out, _card(state, facts))
     if keep is not None:
-        half = {k: v.half() if v.dtype.is_floating_point else v for k, v in model.state_dict().items()}
         keep.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({**state, "average": half}, keep)
+        torch.save(state, keep)
 
 
 if __name__ == "__main__":

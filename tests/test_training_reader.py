@@ -16,7 +16,7 @@ import torch
 from edge_alpr.geometry import box_quad
 from export.graph import as_shipped, to_onnx
 from export.nodes import load_full
-from export.reader import compare
+from export.reader import compare, load_reader
 from training.faces import find_faces
 from training.formats import ALPHABET, LAYOUTS, TWO_LINES, draw_text, plain
 from training.plates import font_folders, render_plate
@@ -144,3 +144,18 @@ def test_weights_are_shipped_in_16_bits_and_come_back_whole(tmp_path: Path) -> N
     assert not any(node.op_type == "Cast" and "_half" in node.input[0] for node in onnx.load(str(full)).graph.node)
     compare(model, small, crops)
     compare(model, full, crops)
+
+
+def test_a_kept_checkpoint_can_be_exported_and_gone_on_from(tmp_path: Path, repo: Path) -> None:
+    first = Reader((8, 8, 8, 8))
+    recipe = {"widths": [8, 8, 8, 8], "mixers": 2, "deeper": [4, 9]}
+    torch.save({"recipe": recipe, "step": 3, "hours": 0.1, "average": first.state_dict()}, tmp_path / "last.pt")
+    shown, kept = load_reader(tmp_path / "last.pt")
+    torch.save(kept, tmp_path / "kept.pt")
+    again, _ = load_reader(tmp_path / "kept.pt")
+    crops = torch.randint(0, 256, (3, 1, 32, 128), dtype=torch.uint8)
+    with torch.no_grad():
+        assert (again(crops).exp() - shown(crops).exp()).abs().max() < 0.01
+    Reader((8, 8, 8, 8)).start_from(kept["average"])
+    for path in (repo / "training" / "checkpoints").glob("reader*.pt"):
+        load_reader(path)
