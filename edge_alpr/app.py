@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from edge_alpr.camera import open_source, wall_ms
 from edge_alpr.config import Config, Tier
+from edge_alpr.errors import ModelError
 from edge_alpr.formats import NO_FORMATS, Formats, open_formats
 from edge_alpr.infer import adapt
 from edge_alpr.infer.adapt import Cut
@@ -38,6 +40,8 @@ from edge_alpr.stages.read import Reader
 from edge_alpr.stages.rectify import cut
 from edge_alpr.stages.track import CameraMotion, Tracker
 from edge_alpr.types import Crop, Detection, Luma, Observation, Read, SourceInfo
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -145,13 +149,17 @@ def make_pipeline(
 def steer(
     config: Config, models: Models, pipeline: Pipeline, governor: Governor, sensors: Sensors | None = None
 ) -> Steering:
-    """Have a governor choose what the pipeline does; opens the smaller detector besides. Raises `ModelError`.
+    """Have a governor choose what the pipeline does; opens the smaller detector besides.
 
-    There is one detector for all levels where the configuration names one of its own, or the small tier.
+    There is one detector for all levels where the configuration names one of its own or the small tier, and where
+    no small one can be opened.
     """
     tiers = {config.models.tier: models}
     if config.models.tier == "large" and not config.models.detector:
-        tiers["small"] = models.using(open_detector(config, "small"))
+        try:
+            tiers["small"] = models.using(open_detector(config, "small"))
+        except ModelError as error:
+            _log.warning("governor: no smaller detector to change to: %s", error)
 
     def apply(level: Level) -> None:
         chosen = tiers.get(level.tier, models)

@@ -62,8 +62,8 @@ class Rule:
 
 RULES = (
     #    condition   said          unit  share slack cool-off
-    Rule("p99_ms",   "p99 ",       "ms", 0.75, 0.0,  2.0),
-    Rule("queue_ms", "frame age ", "ms", 0.75, 0.0,  2.0),
+    Rule("p99_ms",   "p99 ",       "ms", 0.85, 0.0,  2.0),
+    Rule("queue_ms", "frame age ", "ms", 0.85, 0.0,  2.0),
     Rule("watts",    "",           "W",  0.85, 0.0,  3.0),
     Rule("celsius",  "",           "°C", 1.0,  6.0,  5.0),
 )  # fmt: skip
