@@ -306,7 +306,7 @@ def config(folder: Path, uri: str = "sample://drive", **limits: float) -> Config
 
 
 def test_the_sample_drive_loses_no_vehicle_when_it_is_searched_in_part(tmp_path: Path) -> None:
-    """The first five seconds: every third frame, one read, then the small detector."""
+    """The first six seconds: every third frame and one read, then the small detector."""
     settings_ = config(tmp_path)
     models = open_models(settings_)
     pipeline = make_pipeline(settings_, models)
@@ -319,17 +319,17 @@ def test_the_sample_drive_loses_no_vehicle_when_it_is_searched_in_part(tmp_path:
             if frame.index == 75:
                 steering._apply(LEVELS[3])
                 assert pipeline.effort == Effort(2, 4)
-            if frame.index == 150:
+            if frame.index == 190:
                 break
             told += pipeline.process(frame)
     told += pipeline.finish()
     counts = pipeline.counts
-    assert (counts.frames, counts.coasted) == (150, 50 + 38)
+    assert (counts.frames, counts.coasted) == (190, 50 + 58)
     assert counts.unread > 0
     confirmed = [t.event for t in told if t.event.state == "confirmed"]
     plates = [canonical(event.plate) for event in confirmed]
     assert len(plates) == len(set(plates)) == len({event.track_id for event in confirmed})
-    assert sorted(plates) == sorted(_in_view(150))
+    assert sorted(plates) == sorted(_in_view(190))
 
 
 def _in_view(frames: int) -> set[str]:

@@ -63,8 +63,8 @@ class _Track:
         self._interpret = interpret
         self._dissent: Floats | None = None
         self._reads = 0
-        self._waited = 0
-        """Times seen, but not read, since it was read last."""
+        self._waited, self._waited_s = 0, 0.0
+        """Times it was seen, but not read, since it was read last, and how long that took."""
         self._counts: Counter[str] = Counter()
         self._best: dict[str, tuple[float, Observation]] = {}
         self._take(observation, since_s=0.0)
@@ -118,12 +118,9 @@ class _Track:
 
     def _take(self, observation: Observation, since_s: float) -> None:
         read = observation.read
-        if read is UNREAD:
-            self._waited += 1
-            if self._best:
-                return
-        else:
-            self._waited = 0
+        since_s = self._wait(since_s, read)
+        if read is UNREAD and self._best:
+            return
         text, worth = canonical(read.plate), quality(observation.crop, read)
         if text:
             odds = same_text(self.read.slots, read.slots) if self._reads else 0.0
@@ -136,6 +133,12 @@ class _Track:
                 self._fusion.add(read.slots, worth, since_s)
                 self.read = self._fusion.read(self._interpret)
         self._keep(text, worth, observation)
+
+    def _wait(self, since_s: float, read: Read) -> float:
+        """Seconds since this plate was last given to the reader."""
+        since_s += self._waited_s
+        self._waited, self._waited_s = (self._waited + 1, since_s) if read is UNREAD else (0, 0.0)
+        return since_s
 
     def _keep(self, text: str, worth: float, observation: Observation) -> None:
         if text not in self._best or worth > self._best[text][0]:
