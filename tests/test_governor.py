@@ -48,6 +48,14 @@ def test_each_level_asks_less_than_the_one_before() -> None:
     assert LEVELS[0].interval == 1 and LEVELS[0].reads is None
 
 
+def test_the_documentation_shows_the_table(repo: Path) -> None:
+    text = (repo / "docs" / "governor.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    nth = {1: "every frame", 2: "every 2nd frame", 3: "every 3rd frame", 5: "every 5th frame"}
+    table = [[str(i), x.name, x.tier, nth[x.interval], str(x.reads or "all")] for i, x in enumerate(LEVELS)]
+    assert rows[1:] == table
+
+
 def test_limits_are_named_as_the_conditions_and_the_rules() -> None:
     limits = {f.name for f in msgspec.structs.fields(GovernorConfig)}
     names = [rule.name for rule in RULES]
