@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,18 +15,41 @@ import numpy as np
 import pytest
 from helpers_board import THROTTLE_C, Board, always, between, drive
 from helpers_camera import rtsp_camera
+from helpers_traffic import observation, slots_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from edge_alpr.app import Drive, Screen, make_pipeline, open_models, steer
 from edge_alpr.camera import open_source
-from edge_alpr.config import Config, GovernorConfig, LearningConfig, ModelsConfig, SourceConfig, StoreConfig
+from edge_alpr.config import (
+    Config,
+    EventConfig,
+    GovernorConfig,
+    LearningConfig,
+    ModelsConfig,
+    SourceConfig,
+    StoreConfig,
+    TrackConfig,
+)
 from edge_alpr.evidence import canonical
-from edge_alpr.ops.governor import COOL_OFF_S, DWELL_MOST_S, DWELL_S, LEVELS, RULES, SLOW_LEVEL, Conditions, Governor
+from edge_alpr.ops.governor import (
+    COOL_OFF_S,
+    DWELL_MOST_S,
+    DWELL_S,
+    LEVELS,
+    RULES,
+    SLOW_LEVEL,
+    Conditions,
+    Governor,
+    Level,
+)
 from edge_alpr.ops.steering import FrameAge, Sensors, Steering, UnknownBoard, Window
-from edge_alpr.pipeline import Effort
+from edge_alpr.pipeline import Effort, Identity, Pipeline, Stages
 from edge_alpr.screen import show_summary, watching
+from edge_alpr.stages.event import EventMaker
+from edge_alpr.stages.track import CameraMotion, Tracker
+from edge_alpr.types import Crop, Detection, Event, Frame, Luma, Read
 
 NO_LIMIT = GovernorConfig(celsius=0, queue_ms=0)
 RETURNS_S = 11.0
@@ -238,6 +262,14 @@ def test_what_is_unknown_never_causes_a_change(stretches: list[tuple[Conditions,
     assert governor.changes == before
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_unknown(value: float) -> None:
+    governor = Governor(LIMITS)
+    for second in range(60):
+        governor.decide(Conditions(value, value, value, value, value), second)
+    assert governor.changes == 0
+
+
 @given(STRETCHES)
 def test_calm_brings_back_the_full_level_after_anything(stretches: list[tuple[Conditions, float]]) -> None:
     governor, now_s = Governor(LIMITS), 0.0
@@ -282,6 +314,16 @@ def test_a_camera_s_own_delay_and_a_drifting_clock_are_no_queue() -> None:
     assert ages.over_least_ms(250 + 180 + 300, 3600.0) > 290
 
 
+def test_after_a_change_only_frames_of_the_new_level_count() -> None:
+    applied: list[Level] = []
+    steering, now_ns = Steering(Governor(GovernorConfig(p99_ms=33)), applied.append), 0
+    for i in range(150):
+        took_ns = 20_000_000 if applied else 40_000_000
+        now_ns += 40_000_000
+        steering.frame(now_ns - took_ns, took_ns, i % 2 == 0, now_ns)
+    assert applied == [LEVELS[1]], "within the window there were slow ones until long after the cool-off"
+
+
 def test_the_board_is_read_once_a_second_and_a_change_is_logged_with_its_power_mode(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -300,7 +342,64 @@ def test_the_board_is_read_once_a_second_and_a_change_is_logged_with_its_power_m
     assert caplog.messages == ["governor: level 1, fewer reads: 95.0 °C over 90 °C (power mode 7W)"]
 
 
-# --- what is steered, on real video
+# --- what is steered
+
+
+class Row:
+    """Three plates that stand still side by side, and what a pipeline makes of them at an effort."""
+
+    TEXTS = ("B69BMA", "IF14UPS", "TR95XMI")
+
+    def __init__(self, effort: Effort) -> None:
+        self.given: list[int] = []
+        """How many crops the reader was given, frame by frame."""
+        self.seen = [
+            observation(slots_of(text), (200 + 300 * i, 400, 300 + 300 * i, 422)) for i, text in enumerate(self.TEXTS)
+        ]
+        tracker = Tracker(TrackConfig())
+        detections = [o.detection for o in self.seen]
+        decide = EventMaker(EventConfig(), "car-7")
+        stages = Stages(lambda luma: detections, self._cut, self._read, CameraMotion(), tracker, decide, spare=tracker)
+        self.pipeline = Pipeline(stages, Identity("car-7", "unset", {}))
+        self.pipeline.effort = effort
+
+    def play(self, frames: int, step_ns: int) -> list[Event]:
+        luma, told = np.full((720, 1280), 90, np.uint8), []
+        for index in range(frames):
+            told += self.pipeline.process(Frame(luma, index, index * step_ns, index * step_ns // 1_000_000))
+            assert self.pipeline.ended == [], "no track ends while its plate is there"
+        return [t.event for t in told + self.pipeline.finish()]
+
+    def _cut(self, luma: Luma, detection: Detection) -> Crop:
+        return next(o.crop for o in self.seen if o.detection is detection)
+
+    def _read(self, crops: Sequence[Crop]) -> list[Read]:
+        self.given.append(len(crops))
+        return [next(o.read for o in self.seen if o.crop is crop) for crop in crops]
+
+
+@pytest.mark.parametrize("reads", [1, 2, 3, None])
+def test_however_few_are_read_each_plate_gets_its_own_reads(reads: int | None) -> None:
+    row = Row(Effort(reads=reads))
+    told = row.play(30, 33_333_333)
+    assert row.given == [reads or 3] * 30
+    assert row.pipeline.counts.unread == 30 * (3 - (reads or 3))
+    assert sorted((e.plate, e.coordinates[0].x) for e in told if e.state == "confirmed") == [
+        ("B69BMA", 200.0), ("IF14UPS", 500.0), ("TR95XMI", 800.0)
+    ]  # fmt: skip
+    assert {sighting.agreement for sighting in row.pipeline.ended} == {1.0}
+
+
+def test_frames_between_searches_are_followed_however_slow_the_camera() -> None:
+    row = Row(Effort(interval=4))
+    row.play(16, 1_000_000_000)
+    counts = row.pipeline.counts
+    assert (len(row.given), counts.frames, counts.coasted) == (4, 16, 12)
+    assert len(row.pipeline.ended) == 3
+    assert len(row.pipeline.timings.stages["detect"]) == 4, "frames not searched do not make it look fast"
+
+
+# --- on real video
 
 
 def config(folder: Path, uri: str = "sample://drive", **limits: float) -> Config:

@@ -288,7 +288,7 @@ def test_frames_that_are_not_searched_are_no_miss() -> None:
 def test_a_plate_that_is_not_read_keeps_its_track_and_loses_nothing() -> None:
     read, spared = Tracker(TrackConfig()), Tracker(TrackConfig())
     for index in range(9):
-        seen, stamp = plate("B69BMA", 600 + 4 * index, sure=0.8), index * FRAME_NS
+        seen, stamp = plate("B69BMA", 600 + 4 * index, sure=0.6), index * SECOND_NS // 4
         unread = replace(seen, read=UNREAD)
         (now,) = spared.update([seen if index % 4 == 0 else unread], stamp, index, "front")
         if index % 4 == 0:

@@ -119,8 +119,6 @@ class _Track:
     def _take(self, observation: Observation, since_s: float) -> None:
         read = observation.read
         since_s = self._wait(since_s, read)
-        if read is UNREAD and self._best:
-            return
         text, worth = canonical(read.plate), quality(observation.crop, read)
         if text:
             odds = same_text(self.read.slots, read.slots) if self._reads else 0.0
