@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -15,13 +16,16 @@ from rich.console import Console
 
 from edge_alpr.camera import open_source, wall_ms
 from edge_alpr.config import Config, Tier
+from edge_alpr.errors import ModelError
 from edge_alpr.formats import NO_FORMATS, Formats, open_formats
 from edge_alpr.infer import adapt
 from edge_alpr.infer.adapt import Cut
 from edge_alpr.infer.package import configured, in_precision, load_package, shipped
 from edge_alpr.infer.rungs import open_session
+from edge_alpr.ops.governor import Governor, Level
 from edge_alpr.ops.learning import Learning
-from edge_alpr.pipeline import Identity, Pipeline, Stages, Told, Tracking
+from edge_alpr.ops.steering import Sensors, Steering
+from edge_alpr.pipeline import Effort, Identity, Pipeline, Stages, Told, Tracking
 from edge_alpr.ports import FrameSource
 from edge_alpr.sinks.dispatch import Dispatcher, Start, Subscriber
 from edge_alpr.sinks.jsonl import JsonLines
@@ -37,6 +41,8 @@ from edge_alpr.stages.read import Reader
 from edge_alpr.stages.rectify import cut
 from edge_alpr.stages.track import CameraMotion, Tracker
 from edge_alpr.types import Crop, Detection, Luma, Observation, Read, SourceInfo
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -132,21 +138,49 @@ def make_pipeline(
     config: Config, models: Models, clock_source: str = "unset", wrap: Callable[[Tracking], Tracking] = _plain
 ) -> Pipeline:
     """A fresh pipeline: its tracker and its memory of told plates are empty. `wrap` may listen to the tracker."""
+    tracker = Tracker(config.track, models.formats.interpret)
     stages = Stages(
         detect=models.detect,
         cut=models.cut,
         read=models.read,
         motion=CameraMotion(),
-        track=wrap(Tracker(config.track, models.formats.interpret)),
+        track=wrap(tracker),
         decide=EventMaker(config.event, device_id(config), models.formats),
         guess=models.formats.guess,
+        spare=tracker,
     )
     return Pipeline(stages, Identity(device_id(config), clock_source, models.identities))
 
 
+def steer(
+    config: Config, models: Models, pipeline: Pipeline, governor: Governor, sensors: Sensors | None = None
+) -> Steering:
+    """Have a governor choose what the pipeline does; opens the smaller detector besides.
+
+    There is one detector for all levels where the configuration names one of its own or the small tier, and where
+    no small one can be opened.
+    """
+    tiers = {config.models.tier: models}
+    if config.models.tier == "large" and not config.models.detector:
+        try:
+            tiers["small"] = models.using(open_detector(config, "small"))
+        except ModelError as error:
+            _log.warning("governor: no smaller detector to change to: %s", error)
+
+    def apply(level: Level) -> None:
+        chosen = tiers.get(level.tier, models)
+        pipeline.use(chosen.detect, chosen.identities)
+        pipeline.effort = Effort(level.interval, level.reads)
+
+    return Steering(governor, apply, sensors)
+
+
 @dataclass(slots=True)
 class Summary:
-    """How a drive went; times in ms, `stages` maps a stage to its p50 and p99."""
+    """How a drive went; times in ms, `stages` maps a stage to its p50 and p99.
+
+    `level` and the two below it are the governor's, `coasted` and `unread` what it left out (see `Counts`).
+    """
 
     frames: int = 0
     plates: int = 0
@@ -163,6 +197,11 @@ class Summary:
     pictures_lost: int = 0
     examples_kept: int = 0
     examples_lost: int = 0
+    coasted: int = 0
+    unread: int = 0
+    level: str = ""
+    level_changes: int = 0
+    last_change: str = ""
     first_plate_s: float | None = None
     stages: dict[str, tuple[float, float]] | None = None
 
@@ -179,14 +218,24 @@ class Screen:
     console: Console | None = None
     opened: Callable[[SourceInfo], None] = lambda info: None
     progress: Callable[[int], None] = lambda frames: None
+    status: Callable[[str], None] = lambda text: None
+    """Hears what is not as usual, empty where all is; once a frame."""
 
 
 class Drive:
-    """One run over a source: every event is stored, then told."""
+    """One run over a source: every event is stored, then told.
 
-    def __init__(self, config: Config, screen: Screen) -> None:
+    A live source is governed where the configuration says so; a recording only by a `governor` that is given.
+    `sensors` tell it of the board and the speed.
+    """
+
+    def __init__(
+        self, config: Config, screen: Screen, governor: Governor | None = None, sensors: Sensors | None = None
+    ) -> None:
         self._config = config
         self._screen = screen
+        self._governor = governor
+        self._sensors = sensors
         self._stop = False
         self._live: FrameSource | None = None
         self.summary = Summary()
@@ -220,6 +269,7 @@ class Drive:
                 timer.start()
                 stack.callback(timer.cancel)
             pipeline = make_pipeline(config, models)
+            steering = self._steering(models, pipeline, source.info.live)
             learning = Learning(config, models.identities, source.info.live)
             dispatcher.catch_up()
             stack.callback(self._sum_up, time.monotonic(), source, pipeline, store)
@@ -229,10 +279,14 @@ class Drive:
                     begun = time.perf_counter_ns()
                     news = pipeline.process(frame)
                     read = time.perf_counter_ns()
+                    if steering is not None:
+                        steering.frame(frame.stamp_ns, read - begun, pipeline.searched, time.monotonic_ns())
+                        self._screen.status(steering.governor.status)
                     for told in news:
                         self._tell(told, dispatcher, started)
                     learning.take(pipeline.ended, news)
-                    pipeline.timings.told(begun, read)
+                    if pipeline.searched:
+                        pipeline.timings.told(begun, read)
                     self._screen.progress(pipeline.counts.frames)
                     if self._stop:
                         break
@@ -243,6 +297,13 @@ class Drive:
                 learning.take(pipeline.ended, news)
                 dispatcher.catch_up()
         return self.summary
+
+    def _steering(self, models: Models, pipeline: Pipeline, live: bool) -> Steering | None:
+        if self._governor is None and live and self._config.governor.enabled:
+            self._governor = Governor(self._config.governor)
+        if self._governor is None:
+            return None
+        return steer(self._config, models, pipeline, self._governor, self._sensors)
 
     def _subscribers(self, stack: ExitStack, begin_ms: int) -> dict[str, Subscriber]:
         config, sinks = self._config, {}
@@ -276,7 +337,12 @@ class Drive:
     def _sum_up(self, started: float, source: FrameSource, pipeline: Pipeline, store: EventStore) -> None:
         summary, counters, counts = self.summary, source.counters, pipeline.counts
         summary.frames, summary.plates, summary.reads = counts.frames, counts.plates, counts.reads
+        summary.coasted, summary.unread = counts.coasted, counts.unread
         summary.withheld = pipeline.withheld
+        if self._governor is not None:
+            last = self._governor.last
+            summary.level, summary.level_changes = self._governor.level.name, self._governor.changes
+            summary.last_change = last.reason if last else ""
         summary.seconds = time.monotonic() - started
         summary.dropped, summary.restarts = counters.dropped, counters.restarts
         summary.caps_changes, summary.unreadable = counters.caps_changes, counters.unreadable

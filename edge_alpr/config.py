@@ -21,6 +21,8 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
+Limit = Annotated[float, Meta(ge=0)]
+"""0: no limit."""
 Precision: TypeAlias = Literal["auto", "full", "int8"]
 Tier: TypeAlias = Literal["large", "small"]
 """The shipped detectors: the large one finds more, the small one is faster."""
@@ -155,6 +157,22 @@ class LearningConfig(Section, frozen=True):
     """Count by week how live drives went (no texts), so that `doctor` sees when the models no longer fit the road."""
 
 
+class GovernorConfig(Section, frozen=True):
+    """Limits of a live drive; over one of them less is done for each frame. 0: no limit. See docs/governor.md."""
+
+    enabled: bool = True
+    p99_ms: Limit = 0.0
+    """99th percentile of decoded frame to reads, over the latest seconds."""
+    queue_ms: Limit = 200.0
+    """Age of a frame when its turn comes, against the youngest seen of this camera."""
+    watts: Limit = 0.0
+    """Power that the board says it draws."""
+    celsius: Limit = 90.0
+    """The hottest part of the board."""
+    slow_kmh: Limit = 0.0
+    """Below this speed every second frame is enough; 0: the speed does not matter."""
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -168,6 +186,7 @@ class Config(Section, frozen=True):
     output: OutputConfig = OutputConfig()
     stills: StillsConfig = StillsConfig()
     learning: LearningConfig = LearningConfig()
+    governor: GovernorConfig = GovernorConfig()
 
 
 def parse_config(text: str, origin: str = "configuration") -> Config:

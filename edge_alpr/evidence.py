@@ -36,6 +36,10 @@ def canonical(text: str) -> str:
     return text.replace("O", "0").replace("I", "1")
 
 
+UNREAD = Read("", 0.0, (), (), np.zeros((0, NONE + 1), np.float32))
+"""In place of the read of a crop that was not given to the reader: no evidence of anything. Compare with `is`."""
+
+
 def fold(slots: Floats) -> Floats:
     """The same slots with the mass of O moved to 0 and of I to 1, a new array."""
     folded = slots.copy()

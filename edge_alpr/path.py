@@ -33,6 +33,10 @@ def grown_box(state: Floats) -> Floats:
     return np.concatenate([state[:2] - half, state[:2] + half])
 
 
+def _scale(motion: Floats) -> np.float32:
+    return np.float32(math.sqrt(abs(float(np.linalg.det(motion[:, :2])))))
+
+
 class Path:
     """A Kalman filter over centre and size, with one covariance for all four numbers.
 
@@ -45,18 +49,23 @@ class Path:
         self._velocity = np.zeros(4, np.float32)
         self._variance = np.array([[_NOISE**2, 0.0], [0.0, _SPEED**2]])
 
+    def ahead(self, dt_s: float, motion: Floats | None) -> Floats:
+        """The state in `dt_s` seconds, (4,), in the picture of a camera that itself moved by `motion` (2, 3)."""
+        state = self.state + self._velocity * np.float32(dt_s)
+        if motion is not None:
+            state = np.concatenate([motion[:, :2] @ state[:2] + motion[:, 2], state[2:] * _scale(motion)])
+        state[2:] = np.maximum(state[2:], 1.0)
+        return state
+
     def predict(self, dt_s: float, motion: Floats | None) -> None:
-        """Move on by `dt_s` seconds, in the picture of a camera that itself moved by `motion` (2, 3)."""
+        """Move on to the state `ahead`."""
         step = np.array([[1.0, dt_s], [0.0, 1.0]])
         spread = _ACCELERATION**2 * np.array([[dt_s**4 / 4, dt_s**3 / 2], [dt_s**3 / 2, dt_s**2]])
         self._variance = step @ self._variance @ step.T + spread
-        self.state = self.state + self._velocity * np.float32(dt_s)
+        self.state = self.ahead(dt_s, motion)
         if motion is not None:
-            turn = motion[:, :2]
-            scale = np.float32(math.sqrt(abs(float(np.linalg.det(turn)))))
-            self.state = np.concatenate([turn @ self.state[:2] + motion[:, 2], self.state[2:] * scale])
-            self._velocity = np.concatenate([turn @ self._velocity[:2], self._velocity[2:] * scale])
-        self.state[2:] = np.maximum(self.state[2:], 1.0)
+            turned = motion[:, :2] @ self._velocity[:2]
+            self._velocity = np.concatenate([turned, self._velocity[2:] * _scale(motion)])
 
     def correct(self, state: Floats) -> None:
         """Take where the plate was found."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from edge_alpr.evidence import UNREAD
 from edge_alpr.geometry import pixel_box
 from edge_alpr.stages.event import Decision
 from edge_alpr.stages.keep import patch, small_scene
@@ -58,6 +59,18 @@ class Tracking(Protocol):
         """End all tracks."""
 
 
+class Sparing(Protocol):
+    """What a tracker must do as well where not every frame is searched and not every plate is read."""
+
+    def coast(self, frame_stamp_ns: int, motion: Floats | None) -> None:
+        """A frame that was not searched."""
+
+    def by_worth(
+        self, detections: Sequence[Detection], frame_stamp_ns: int, motion: Floats | None
+    ) -> list[int]:
+        """Indices of the detections, the one most worth reading first."""
+
+
 class Deciding(Protocol):
     """Sightings in, what to tell out."""
 
@@ -83,6 +96,16 @@ class Stages:
     decide: Deciding
     guess: Callable[[Read], RegionGuess | UnsetType] = lambda read: UNSET
     """Where a plate may come from."""
+    spare: Sparing | None = None
+    """Without, every frame is searched and every plate read, whatever the effort."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is done: plates are looked for in every `interval`-th frame, and at most `reads` of them read."""
+
+    interval: int = 1
+    reads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +148,10 @@ class Counts:
     frames: int = 0
     plates: int = 0
     reads: int = 0
+    coasted: int = 0
+    """Frames that were not searched: plates were only followed."""
+    unread: int = 0
+    """Plates seen in a frame and left unread there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +170,11 @@ class Pipeline:
         self._identity = identity
         self.timings = Timings()
         self.counts = Counts()
+        self.effort = Effort()
+        """May be changed between two frames."""
+        self.searched = False
+        """Whether plates were looked for in the newest frame."""
+        self._coasted = 0
         self.ended: list[Sighting] = []
         """The tracks that ended with the newest frame, or at the end of everything."""
 
@@ -151,8 +183,33 @@ class Pipeline:
         """Vehicles not told because their texts fit no format that was asked for."""
         return self._stages.decide.withheld
 
+    def use(self, detect: Callable[[Luma], list[Detection]], models: dict[str, str]) -> None:
+        """Another detector from the next frame on; `models` as in `Identity`."""
+        self._stages = replace(self._stages, detect=detect)
+        self._identity = replace(self._identity, models=models)
+
     def process(self, frame: Frame) -> list[Told]:
         """Take one frame; it is released as soon as its crops are cut."""
+        self.counts.frames += 1
+        self.searched = self._stages.spare is None or self._coasted + 1 >= self.effort.interval
+        if self.searched:
+            self._coasted = 0
+            return self._search(frame)
+        self._coasted += 1
+        self._coast(frame)
+        return []
+
+    def _coast(self, frame: Frame) -> None:
+        start = time.perf_counter_ns()
+        with frame:
+            motion = self._stages.motion.update(frame.luma)
+        if self._stages.spare is not None:
+            self._stages.spare.coast(frame.stamp_ns, motion)
+        self.ended = []
+        self.counts.coasted += 1
+        self.timings.stages["track"].append((time.perf_counter_ns() - start) / 1e6)
+
+    def _search(self, frame: Frame) -> list[Told]:
         start = time.perf_counter_ns()
         with frame:
             motion = self._stages.motion.update(frame.luma)
@@ -162,7 +219,7 @@ class Pipeline:
             patches = [patch(frame.luma, d) for d in detections]
             scene = small_scene(frame) if detections else None
         cut = time.perf_counter_ns()
-        reads = self._stages.read(crops)
+        reads = self._read(crops, frame.stamp_ns, motion)
         read = time.perf_counter_ns()
         seen = [
             Observation(d, c, r, p, scene)
@@ -174,10 +231,21 @@ class Pipeline:
         self.ended = [sighting for sighting in sightings if sighting.lost]
         decisions = self._stages.decide.update(sightings)
         self._record(start, found, cut, read, time.perf_counter_ns())
-        self.counts.frames += 1
         self.counts.plates += len(seen)
         self.counts.reads += sum(1 for r in reads if r.plate)
         return [self._told(decision) for decision in decisions]
+
+    def _read(self, crops: Sequence[Crop], stamp_ns: int, motion: Floats | None) -> list[Read]:
+        """The reads of a frame's crops, in their order; `UNREAD` for those beyond what is read of one frame."""
+        most = self.effort.reads
+        if self._stages.spare is None or most is None or len(crops) <= most:
+            return self._stages.read(crops)
+        first = self._stages.spare.by_worth([c.detection for c in crops], stamp_ns, motion)[:most]
+        self.counts.unread += len(crops) - most
+        reads = [UNREAD] * len(crops)
+        for index, read in zip(first, self._stages.read([crops[i] for i in first]), strict=True):
+            reads[index] = read
+        return reads
 
     def finish(self) -> list[Told]:
         """The recording ended: close all tracks and say what is still to be said."""

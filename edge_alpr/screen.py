@@ -26,10 +26,10 @@ def watching(console: Console, shown: bool) -> Iterator[Screen]:
         return
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("[yellow]{task.fields[status]}"),
     )
     with Progress(*columns, console=console, transient=True, refresh_per_second=5) as bar:
-        task = bar.add_task("opening", total=None, rate="")
+        task = bar.add_task("opening", total=None, rate="", status="")
 
         def opened(info: SourceInfo) -> None:
             bar.update(task, description=info.uri, total=info.total_frames)
@@ -39,7 +39,11 @@ def watching(console: Console, shown: bool) -> Iterator[Screen]:
                 speed = bar.tasks[0].speed
                 bar.update(task, completed=frames, rate=f"{speed:.0f} fps" if speed else "")
 
-        yield Screen(console, opened, progress)
+        def status(text: str) -> None:
+            if text != bar.tasks[0].fields["status"]:
+                bar.update(task, status=text)
+
+        yield Screen(console, opened, progress, status)
 
 
 def show_summary(console: Console, summary: Summary) -> None:
@@ -57,6 +61,10 @@ def show_summary(console: Console, summary: Summary) -> None:
     table.add_row("latency", f"p50 {total[0]:.1f} ms, p99 {total[1]:.1f} ms from decoded frame to event")
     stages = [f"{name} {p50:.1f}/{p99:.1f}" for name, (p50, p99) in summary.stages.items() if name != "total"]
     table.add_row("stages", f"{', '.join(stages)} ms (p50/p99)")
+    if summary.level_changes:
+        left_out = f"{summary.coasted} frames not searched, {summary.unread} plates left unread in a frame"
+        changes = f"{summary.level_changes} changes, the last to '{summary.level}': {summary.last_change}"
+        table.add_row("governor", f"{changes}; {left_out}")
     if summary.examples_kept:
         table.add_row("to label", f"{summary.examples_kept} hard examples kept, encrypted; see `edge-alpr label`")
     console.print()

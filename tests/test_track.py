@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_alpr.config import TrackConfig
-from edge_alpr.evidence import NONE
+from edge_alpr.evidence import NONE, UNREAD
 from edge_alpr.stages.track import CameraMotion, Tracker
 from edge_alpr.types import Floats, Luma, Observation, Sighting
 
@@ -250,3 +251,84 @@ def test_camera_motion_is_quick() -> None:
         camera.update(luma)
         times.append(time.thread_time() - start)
     assert min(times[1:]) < 5e-3  # 1.1 ms on a quiet core
+
+
+# --- frames that are not searched, plates that are not read
+
+
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_a_frame_that_is_not_searched_breaks_no_track(every: int) -> None:
+    rng = np.random.default_rng(every)
+    vehicles = [
+        Vehicle(text, np.random.default_rng(i), 0, 2.0, (200 + 300 * i, 380), (300 + 300 * i, 420), (16, 20))
+        for i, text in enumerate(("B69BMA", "IF14UPS", "TR95XMI"))
+    ]
+    tracker, seen_ids = Tracker(TrackConfig()), set[int]()
+    for index, (stamp, seen, motion) in enumerate(drive(vehicles, 30, rng, 12.0)):
+        if index % every:
+            tracker.coast(stamp, motion)
+            continue
+        blind = [replace(o, read=UNREAD) for o in seen]  # motion alone
+        seen_ids |= set(ids(tracker.update(blind, stamp, 0, "front", motion)))
+    assert len(seen_ids) == 3
+
+
+def test_frames_that_are_not_searched_are_no_miss() -> None:
+    tracker = Tracker(TrackConfig(max_gap_s=2.5))
+    tracker.update([plate("B69BMA")], 0, 0, "front")
+    for second in (1, 2, 3):
+        tracker.coast(second * SECOND_NS, None)
+    assert tracker.update([], 4 * SECOND_NS, 4000, "front") == []
+    for second in (5, 6, 7):
+        tracker.coast(second * SECOND_NS, None)
+    (ended,) = tracker.update([], 8 * SECOND_NS, 8000, "front")
+    assert ended.lost and ended.last_stamp_ns == 0
+
+
+def test_a_plate_that_is_not_read_keeps_its_track_and_loses_nothing() -> None:
+    read, spared = Tracker(TrackConfig()), Tracker(TrackConfig())
+    for index in range(9):
+        seen, stamp = plate("B69BMA", 600 + 4 * index, sure=0.6), index * SECOND_NS // 4
+        unread = replace(seen, read=UNREAD)
+        (now,) = spared.update([seen if index % 4 == 0 else unread], stamp, index, "front")
+        if index % 4 == 0:
+            (all_read,) = read.update([seen], stamp, index, "front")
+    assert (now.track_id, now.reads, now.agreement) == (1, 3, 1.0) == (1, all_read.reads, all_read.agreement)
+    assert now.read.score == pytest.approx(all_read.read.score), "views count by the time between reads"
+    assert now.best.read is not UNREAD
+
+
+def test_a_track_that_begins_unread_is_read_later() -> None:
+    tracker = Tracker(TrackConfig())
+    (first,) = tracker.update([replace(plate("B69BMA"), read=UNREAD)], 0, 0, "front")
+    assert (first.read.plate, first.reads, first.agreement) == ("", 0, 0.0)
+    (second,) = tracker.update([plate("B69BMA")], FRAME_NS, 1, "front")
+    assert (second.track_id, second.read.plate, second.reads) == (first.track_id, "B69BMA", 1)
+    assert second.best.read.plate == "B69BMA"
+
+
+def test_new_plates_are_worth_most_then_unsure_ones_and_a_sure_one_has_its_turn() -> None:
+    tracker = Tracker(TrackConfig())
+    sure, unsure, new = plate("B69BMA", 200), plate("IF14UPS", 600, sure=0.7), plate("TR95XMI", 1000)
+    for index in range(10):
+        tracker.update([sure, unsure], index * FRAME_NS, index, "front")
+    seen, orders = [sure, unsure, new], []
+    for index in range(10, 200):
+        stamp = index * FRAME_NS
+        orders.append(tracker.by_worth([o.detection for o in seen], stamp, None))
+        first = orders[-1][0]
+        shown = [o if i == first else replace(o, read=UNREAD) for i, o in enumerate(seen)]
+        tracker.update(shown, stamp, index, "front")
+    assert orders[0] == [2, 1, 0]
+    turns = [order[0] for order in orders]
+    assert 0 < turns.count(0) < turns.count(1)
+
+
+def test_a_plate_is_known_where_its_track_is_foretold() -> None:
+    tracker = Tracker(TrackConfig())
+    for index in range(12):
+        tracker.update([plate("B69BMA", 200 + 40 * index)], index * FRAME_NS, index, "front")
+    there, far = plate("", 200 + 40 * 16).detection, plate("", 200).detection
+    assert tracker.by_worth([there, far], 16 * FRAME_NS, None) == [1, 0], "the one that moved on is no new plate"
+    moved = np.array([[1, 0, -440], [0, 1, 0]], np.float32)
+    assert tracker.by_worth([far, there], 12 * FRAME_NS, moved) == [1, 0]

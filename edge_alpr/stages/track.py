@@ -6,6 +6,7 @@ to the next at 30 fps the motion tells; at a frame a second plates jump far and 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ import numpy as np
 from rapidfuzz.distance import LCSseq
 
 from edge_alpr.config import TrackConfig
-from edge_alpr.evidence import Interpret, canonical, read_from_slots
+from edge_alpr.evidence import UNREAD, Interpret, canonical, read_from_slots
 from edge_alpr.fusion import Fusion, quality, same_text
 from edge_alpr.geometry import box_iou
 from edge_alpr.path import Path, box_state, grown_box
-from edge_alpr.types import Floats, Luma, Observation, Read, Sighting
+from edge_alpr.types import Detection, Floats, Luma, Observation, Read, Sighting
 
 SAME_TEXT = 9.0
 """Text evidence that joins a plate to a track wherever it is: three characters more alike than different."""
@@ -31,6 +32,10 @@ JOIN = 1.0
 
 _TEXTS = 32
 """Different texts counted for one track; the rarest goes when there are more."""
+_FEW_READS = 2
+"""A track with fewer reads is as good as new."""
+_LEAST_DOUBT = 0.02
+"""However sure a text is, it is read again now and then: another vehicle may have taken the place."""
 _PICTURES = 3
 """Best observations kept for one track: of its text, and of others that may yet turn out to be it."""
 
@@ -58,6 +63,8 @@ class _Track:
         self._interpret = interpret
         self._dissent: Floats | None = None
         self._reads = 0
+        self._waited, self._waited_s = 0, 0.0
+        """Times it was seen, but not read, since it was read last, and how long that took."""
         self._counts: Counter[str] = Counter()
         self._best: dict[str, tuple[float, Observation]] = {}
         self._take(observation, since_s=0.0)
@@ -79,6 +86,12 @@ class _Track:
         self.path.correct(box_state(observation.detection.quad))
         self.last = when
         self._take(observation, since_s)
+
+    @property
+    def worth_reading(self) -> float:
+        """How much a read of this plate is worth: the doubt of its text, times how often it waited its turn."""
+        doubt = 1.0 if self._reads < _FEW_READS else max(1.0 - self.read.score, _LEAST_DOUBT)
+        return doubt * (1 + self._waited)
 
     def sighting(self, current: Observation | None, lost: bool = False) -> Sighting:
         text = canonical(self.read.plate)
@@ -105,6 +118,7 @@ class _Track:
 
     def _take(self, observation: Observation, since_s: float) -> None:
         read = observation.read
+        since_s = self._wait(since_s, read)
         text, worth = canonical(read.plate), quality(observation.crop, read)
         if text:
             odds = same_text(self.read.slots, read.slots) if self._reads else 0.0
@@ -117,6 +131,12 @@ class _Track:
                 self._fusion.add(read.slots, worth, since_s)
                 self.read = self._fusion.read(self._interpret)
         self._keep(text, worth, observation)
+
+    def _wait(self, since_s: float, read: Read) -> float:
+        """Seconds since this plate was last given to the reader."""
+        since_s += self._waited_s
+        self._waited, self._waited_s = (self._waited + 1, since_s) if read is UNREAD else (0, 0.0)
+        return since_s
 
     def _keep(self, text: str, worth: float, observation: Observation) -> None:
         if text not in self._best or worth > self._best[text][0]:
@@ -142,6 +162,8 @@ class Tracker:
         self._tracks: list[_Track] = []
         self._next_id = 1
         self._stamp_ns: int | None = None
+        self._blind_ns = 0
+        """How long nothing was looked for, since it last was."""
         self.evicted = 0
         """Tracks that ended early because there were more than `max_tracks`."""
 
@@ -160,10 +182,8 @@ class Tracker:
         """
         when = _When(frame_stamp_ns, epoch_ms)
         ended = self._end_old(frame_stamp_ns)
-        dt_s = 0.0 if self._stamp_ns is None else (frame_stamp_ns - self._stamp_ns) / 1e9
-        self._stamp_ns = frame_stamp_ns
-        for track in self._tracks:
-            track.path.predict(max(dt_s, 0.0), motion)
+        self._blind_ns = 0
+        self._predict(frame_stamp_ns, motion)
         owners = self._associate(observations)
         seen = []
         for index, observation in enumerate(observations):
@@ -173,6 +193,35 @@ class Tracker:
                 owners[index] = self._begin(observation, when, camera_id)
             seen.append(owners[index].sighting(observation))
         return ended + self._evict() + seen
+
+    def coast(self, frame_stamp_ns: int, motion: Floats | None) -> None:
+        """A frame in which nothing was looked for: tracks move on as foretold, and it is no miss for any."""
+        if self._stamp_ns is None or frame_stamp_ns <= self._stamp_ns:
+            return
+        self._blind_ns += frame_stamp_ns - self._stamp_ns
+        self._predict(frame_stamp_ns, motion)
+
+    def by_worth(
+        self, detections: Sequence[Detection], frame_stamp_ns: int, motion: Floats | None
+    ) -> list[int]:
+        """Indices of a frame's detections, those first whose reads are worth most: new plates, then unsure ones."""
+        dt_s = self._since_s(frame_stamp_ns)
+        known = [(grown_box(track.path.ahead(dt_s, motion)), track.worth_reading) for track in self._tracks]
+        worths = [self._worth(grown_box(box_state(detection.quad)), known) for detection in detections]
+        return sorted(range(len(detections)), key=lambda index: -worths[index])
+
+    def _worth(self, box: Floats, known: Sequence[tuple[Floats, float]]) -> float:
+        overlap, worth = max(((box_iou(place, box), worth) for place, worth in known), default=(0.0, 0.0))
+        return worth if overlap >= self._config.min_overlap else math.inf
+
+    def _since_s(self, stamp_ns: int) -> float:
+        return 0.0 if self._stamp_ns is None else max((stamp_ns - self._stamp_ns) / 1e9, 0.0)
+
+    def _predict(self, stamp_ns: int, motion: Floats | None) -> None:
+        dt_s = self._since_s(stamp_ns)
+        self._stamp_ns = stamp_ns
+        for track in self._tracks:
+            track.path.predict(dt_s, motion)
 
     def flush(self) -> list[Sighting]:
         """The end of the stream: the last sighting of every track."""
@@ -188,7 +237,7 @@ class Tracker:
     def _end_old(self, stamp_ns: int) -> list[Sighting]:
         if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
             return self.flush()
-        oldest_ns = stamp_ns - self._config.max_gap_s * 1e9
+        oldest_ns = stamp_ns - self._blind_ns - self._config.max_gap_s * 1e9
         return self._end([track for track in self._tracks if track.last.stamp_ns < oldest_ns])
 
     def _evict(self) -> list[Sighting]:

@@ -1,0 +1,488 @@
+"""The governor on a simulated board, under random curves, and what it steers on real video."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from helpers_board import THROTTLE_C, Board, always, between, drive
+from helpers_camera import rtsp_camera
+from helpers_traffic import observation, slots_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from edge_alpr.app import Drive, Screen, make_pipeline, open_models, steer
+from edge_alpr.camera import open_source
+from edge_alpr.config import (
+    Config,
+    EventConfig,
+    GovernorConfig,
+    LearningConfig,
+    ModelsConfig,
+    SourceConfig,
+    StoreConfig,
+    TrackConfig,
+)
+from edge_alpr.evidence import canonical
+from edge_alpr.ops.governor import (
+    COOL_OFF_S,
+    DWELL_MOST_S,
+    DWELL_S,
+    LEVELS,
+    RULES,
+    SLOW_LEVEL,
+    Conditions,
+    Governor,
+    Level,
+)
+from edge_alpr.ops.steering import FrameAge, Sensors, Steering, UnknownBoard, Window
+from edge_alpr.pipeline import Effort, Identity, Pipeline, Stages
+from edge_alpr.screen import show_summary, watching
+from edge_alpr.stages.event import EventMaker
+from edge_alpr.stages.track import CameraMotion, Tracker
+from edge_alpr.types import Crop, Detection, Event, Frame, Luma, Read
+
+NO_LIMIT = GovernorConfig(celsius=0, queue_ms=0)
+RETURNS_S = 11.0
+"""Latency is under its limit again within so long: five steps down, one for each cool-off, and a second to notice."""
+BACK_S = DWELL_MOST_S + 5 * DWELL_S + 5
+"""The level is full again so long after the cause is gone, however often it came before."""
+A_MINUTE = 8
+"""Most changes of level within any minute: all the way down, and three steps up or back."""
+
+
+# --- the table
+
+
+def test_each_level_asks_less_than_the_one_before() -> None:
+    tiers = ("large", "small")
+    work = [(tiers.index(x.tier), x.interval, -(x.reads or 99)) for x in LEVELS]
+    for before, after in pairwise(work):
+        assert before != after
+        assert all(a <= b for a, b in zip(before, after, strict=True))
+    assert LEVELS[0].interval == 1 and LEVELS[0].reads is None
+
+
+def test_the_documentation_shows_the_table(repo: Path) -> None:
+    text = (repo / "docs" / "governor.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    nth = {1: "every frame", 2: "every 2nd frame", 3: "every 3rd frame", 5: "every 5th frame"}
+    table = [[str(i), x.name, x.tier, nth[x.interval], str(x.reads or "all")] for i, x in enumerate(LEVELS)]
+    assert rows[1:] == table
+
+
+def test_limits_are_named_as_the_conditions_and_the_rules() -> None:
+    limits = {f.name for f in msgspec.structs.fields(GovernorConfig)}
+    names = [rule.name for rule in RULES]
+    assert set(names) <= limits and set(names) <= {f.name for f in fields(Conditions)}
+
+
+# --- a simulated board
+
+
+def test_a_hot_summer_start_never_throttles_and_is_full_again_when_the_car_has_cooled() -> None:
+    board = Board(ambient_c=between(0, 900, 66, 25), celsius=70, plates=always(4))
+    without = drive(replace(board), Governor(NO_LIMIT), 900)
+    assert any(moment.throttled for moment in without.moments), "ungoverned it does"
+    log = drive(board, Governor(GovernorConfig()), 900 + BACK_S)
+    assert log.hottest < THROTTLE_C
+    assert max(log.places(0, 900)) > 0
+    assert log.most_changes_a_minute <= A_MINUTE
+    assert log.moments[-1].place == 0
+
+
+def test_a_tunnel_of_traffic_is_read_in_time() -> None:
+    governor = Governor(GovernorConfig(p99_ms=33))
+    log = drive(Board(plates=between(60, 180, 12, 2)), governor, 180 + BACK_S)
+    assert set(log.places(0, 60)) == {0}
+    assert log.longest_over_s(33) <= RETURNS_S
+    assert log.most_changes_a_minute <= A_MINUTE
+    assert log.moments[-1].place == 0
+    assert len(log.changes_s) <= 6
+
+
+@pytest.mark.parametrize("limits", [GovernorConfig(p99_ms=45), GovernorConfig(queue_ms=200)])
+def test_a_lower_power_mode_is_made_up_for_and_taken_back(limits: GovernorConfig) -> None:
+    log = drive(Board(clock=between(60, 240, 0.4, 1.0)), Governor(limits), 240 + BACK_S)
+    assert set(log.places(0, 60)) == {0}
+    if limits.p99_ms:
+        assert log.longest_over_s(limits.p99_ms) <= RETURNS_S
+    assert log.places(100, 240).count(0) == 0
+    late = [m.told.queue_ms for m in log.moments if 60 + RETURNS_S < m.at_s < 240]
+    assert sum(1 for q in late if q and q > 300) < 0.05 * len(late)
+    assert log.most_changes_a_minute <= A_MINUTE
+    assert log.moments[-1].place == 0
+
+
+def test_a_limit_of_power_is_kept() -> None:
+    log = drive(Board(), Governor(GovernorConfig(watts=8.5)), 600)
+    late = [moment.told.watts for moment in log.moments if moment.at_s > 20]
+    assert np.mean([w for w in late if w]) < 8.5
+    assert log.most_changes_a_minute <= A_MINUTE
+
+
+def test_a_sensor_that_was_never_there_changes_nothing() -> None:
+    log = drive(Board(ambient_c=always(60)), Governor(GovernorConfig()), 600, lambda told, _: Conditions())
+    assert log.changes_s == []
+
+
+def test_without_a_sensor_of_heat_the_latency_of_a_throttled_board_still_counts() -> None:
+    governor = Governor(GovernorConfig(p99_ms=33))
+    board = Board(ambient_c=between(0, 600, 70, 20), plates=always(4))
+    log = drive(board, governor, 600 + BACK_S, lambda told, _: replace(told, celsius=None))
+    assert any(moment.throttled for moment in log.moments)
+    assert log.longest_over_s(33) <= RETURNS_S
+    assert log.most_changes_a_minute <= A_MINUTE
+    assert log.moments[-1].place == 0
+
+
+def test_a_sensor_that_went_away_while_it_was_hot_is_no_sign_of_a_cool_board() -> None:
+    governor = Governor(GovernorConfig())
+    drive(Board(celsius=95), governor, 5)
+    place = governor.place
+    assert place > 0
+    log = drive(Board(), governor, 600, lambda told, _: replace(told, celsius=None))
+    assert {moment.place for moment in log.moments} == {place}
+
+
+def test_a_sensor_stuck_too_high_goes_down_once_and_stays_there() -> None:
+    governor = Governor(GovernorConfig())
+    log = drive(Board(), governor, 900, lambda told, _: replace(told, celsius=95.0))
+    assert len(log.changes_s) + log.moments[0].place == len(LEVELS) - 1
+    assert log.moments[-1].place == len(LEVELS) - 1
+    assert governor.status == "level 5 of 5, least: 95.0 °C over 90 °C"
+
+
+def test_a_sensor_stuck_low_does_not_hide_a_slow_board() -> None:
+    board = Board(ambient_c=always(70), plates=always(4))
+    log = drive(board, Governor(GovernorConfig(p99_ms=33)), 900, lambda told, _: replace(told, celsius=40.0))
+    assert any(moment.throttled for moment in log.moments)
+    assert log.longest_over_s(33) <= RETURNS_S
+    assert log.most_changes_a_minute <= A_MINUTE
+
+
+def test_a_load_that_comes_and_goes_does_not_make_it_flap() -> None:
+    def plates(at_s: float) -> float:
+        return 12 if at_s < 1800 and at_s % 40 < 20 else 2
+
+    log = drive(Board(plates=plates), Governor(GovernorConfig(p99_ms=33)), 1800 + BACK_S)
+    assert log.most_changes_a_minute <= A_MINUTE
+    assert sum(900 <= at < 1800 for at in log.changes_s) <= 8, "it has learned to wait"
+    assert log.moments[-1].place == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_board_at_its_limit_settles(seed: int) -> None:
+    board = Board(ambient_c=lambda at_s: 60 + 3 * math.sin(at_s / 50), plates=always(4), seed=seed)
+    log = drive(board, Governor(GovernorConfig()), 3600)
+    assert log.hottest < THROTTLE_C
+    assert log.most_changes_a_minute <= A_MINUTE
+    assert sum(at > 1800 for at in log.changes_s) <= 30
+
+
+def test_a_standing_car_searches_every_second_frame() -> None:
+    governor = Governor(GovernorConfig(slow_kmh=8))
+    log = drive(Board(), governor, 60, lambda told, _: replace(told, speed_kmh=0.0))
+    assert log.moments[-1].place == SLOW_LEVEL
+    assert governor.last is not None and governor.last.reason == "0 km/h under 8 km/h"
+    log = drive(Board(), governor, 60, lambda told, _: replace(told, speed_kmh=9.0))
+    assert log.moments[-1].place == SLOW_LEVEL, "not yet well above"
+    log = drive(Board(), governor, 60, lambda told, _: replace(told, speed_kmh=50.0))
+    assert log.moments[-1].place == 0
+
+
+# --- any curves at all
+
+LIMITS = GovernorConfig(p99_ms=33, queue_ms=200, watts=10, celsius=90, slow_kmh=5)
+
+
+def _readings(limit: float) -> st.SearchStrategy[float | None]:
+    near = st.floats(0.5 * limit, 1.5 * limit)
+    return st.one_of(st.none(), near, st.sampled_from([0.0, math.nan, math.inf, -math.inf, limit]))
+
+
+CONDITIONS = st.builds(
+    Conditions,
+    p99_ms=_readings(33),
+    queue_ms=_readings(200),
+    watts=_readings(10),
+    celsius=_readings(90),
+    speed_kmh=_readings(5),
+)
+CALM = Conditions(p99_ms=5, queue_ms=5, watts=3, celsius=50, speed_kmh=50)
+STRETCHES = st.lists(st.tuples(st.one_of(CONDITIONS, st.just(CALM)), st.floats(0.05, 120)), min_size=1, max_size=30)
+
+
+def _over(told: Conditions) -> bool:
+    values = (told.p99_ms, told.queue_ms, told.watts, told.celsius)
+    return any(
+        v is not None and math.isfinite(v) and v > limit for v, limit in zip(values, (33, 200, 10, 90), strict=True)
+    )
+
+
+@settings(max_examples=150)
+@given(STRETCHES)
+def test_one_level_a_cool_off_and_none_up_before_the_dwell(stretches: list[tuple[Conditions, float]]) -> None:
+    governor, now_s, changed_s, over_s = Governor(LIMITS), 0.0, -math.inf, -math.inf
+    for told, lasts_s in stretches:
+        steps = min(int(lasts_s / 0.5) + 1, 80)
+        for _ in range(steps):
+            now_s += lasts_s / steps
+            over_s = now_s if _over(told) else over_s
+            before = governor.place
+            assert governor.decide(told, now_s) in LEVELS
+            if governor.place == before:
+                continue
+            assert abs(governor.place - before) == 1
+            assert now_s - changed_s >= (COOL_OFF_S if governor.place > before else DWELL_S)
+            if governor.place < before:
+                assert now_s - over_s >= DWELL_S
+            assert governor.last is not None and governor.last.reason
+            changed_s = now_s
+
+
+@given(STRETCHES)
+def test_what_is_unknown_never_causes_a_change(stretches: list[tuple[Conditions, float]]) -> None:
+    governor, now_s = Governor(LIMITS), 0.0
+    for told, lasts_s in stretches:
+        governor.decide(told, now_s := now_s + lasts_s)
+    before = governor.changes
+    for told in (Conditions(), Conditions(math.nan, math.nan, math.nan, math.nan, math.nan)):
+        for _ in range(20):
+            governor.decide(told, now_s := now_s + 60)
+    assert governor.changes == before
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_unknown(value: float) -> None:
+    governor = Governor(LIMITS)
+    for second in range(60):
+        governor.decide(Conditions(value, value, value, value, value), second)
+    assert governor.changes == 0
+
+
+@given(STRETCHES)
+def test_calm_brings_back_the_full_level_after_anything(stretches: list[tuple[Conditions, float]]) -> None:
+    governor, now_s = Governor(LIMITS), 0.0
+    for told, lasts_s in stretches:
+        governor.decide(told, now_s := now_s + lasts_s)
+    end_s = now_s + BACK_S
+    while now_s < end_s:
+        governor.decide(CALM, now_s := now_s + 0.25)
+    assert governor.place == 0 and governor.status == ""
+
+
+def test_reasons_are_in_words() -> None:
+    governor = Governor(LIMITS)
+    governor.decide(Conditions(p99_ms=41.04, celsius=91.26), 0)
+    assert governor.last is not None
+    assert governor.last.reason == "p99 41.0 ms over 33 ms, 91.3 °C over 90 °C"
+    for second in range(1, 17):
+        governor.decide(CALM, second)
+    assert governor.last.reason == "well inside all limits for 15 s"
+
+
+# --- what is measured
+
+
+def test_one_slow_frame_is_no_sign_and_old_ones_are_forgotten() -> None:
+    window = Window(seconds=3)
+    assert window.p99(0) is None
+    for i in range(30):
+        window.add(300.0 if i == 7 else 20.0, i / 30)
+    assert window.p99(1) == 20.0
+    window.add(300.0, 1)
+    assert window.p99(1) == 300.0
+    for i in range(30):
+        window.add(20.0, 4.1 + i / 30)
+    assert window.p99(5.1) == 20.0
+
+
+def test_a_camera_s_own_delay_and_a_drifting_clock_are_no_queue() -> None:
+    ages = FrameAge()
+    hour = [ages.over_least_ms(250 + 5 * (i % 3) + 50e-6 * i * 1e3, float(i)) for i in range(3600)]
+    assert max(hour) < 20
+    assert ages.over_least_ms(250 + 180 + 300, 3600.0) > 290
+
+
+def test_after_a_change_only_frames_of_the_new_level_count() -> None:
+    applied: list[Level] = []
+    steering, now_ns = Steering(Governor(GovernorConfig(p99_ms=33)), applied.append), 0
+    for i in range(150):
+        took_ns = 20_000_000 if applied else 40_000_000
+        now_ns += 40_000_000
+        steering.frame(now_ns - took_ns, took_ns, i % 2 == 0, now_ns)
+    assert applied == [LEVELS[1]], "within the window there were slow ones until long after the cool-off"
+
+
+def test_the_board_is_read_once_a_second_and_a_change_is_logged_with_its_power_mode(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    read, applied = [], []
+
+    def board() -> UnknownBoard:
+        read.append(1)
+        return UnknownBoard(celsius=95, power_mode="7W")
+
+    steering = Steering(Governor(GovernorConfig()), applied.append, Sensors(board))
+    with caplog.at_level(logging.INFO):
+        for i in range(90):
+            steering.frame(i * 33_000_000, 20_000_000, True, i * 33_000_000 + 25_000_000)
+    assert len(read) == 3
+    assert applied == [LEVELS[1]]
+    assert caplog.messages == ["governor: level 1, fewer reads: 95.0 °C over 90 °C (power mode 7W)"]
+
+
+# --- what is steered
+
+
+class Row:
+    """Three plates that stand still side by side, and what a pipeline makes of them at an effort."""
+
+    TEXTS = ("B69BMA", "IF14UPS", "TR95XMI")
+
+    def __init__(self, effort: Effort) -> None:
+        self.given: list[int] = []
+        """How many crops the reader was given, frame by frame."""
+        self.seen = [
+            observation(slots_of(text), (200 + 300 * i, 400, 300 + 300 * i, 422)) for i, text in enumerate(self.TEXTS)
+        ]
+        tracker = Tracker(TrackConfig())
+        detections = [o.detection for o in self.seen]
+        decide = EventMaker(EventConfig(), "car-7")
+        stages = Stages(lambda luma: detections, self._cut, self._read, CameraMotion(), tracker, decide, spare=tracker)
+        self.pipeline = Pipeline(stages, Identity("car-7", "unset", {}))
+        self.pipeline.effort = effort
+
+    def play(self, frames: int, step_ns: int) -> list[Event]:
+        luma, told = np.full((720, 1280), 90, np.uint8), []
+        for index in range(frames):
+            told += self.pipeline.process(Frame(luma, index, index * step_ns, index * step_ns // 1_000_000))
+            assert self.pipeline.ended == [], "no track ends while its plate is there"
+        return [t.event for t in told + self.pipeline.finish()]
+
+    def _cut(self, luma: Luma, detection: Detection) -> Crop:
+        return next(o.crop for o in self.seen if o.detection is detection)
+
+    def _read(self, crops: Sequence[Crop]) -> list[Read]:
+        self.given.append(len(crops))
+        return [next(o.read for o in self.seen if o.crop is crop) for crop in crops]
+
+
+@pytest.mark.parametrize("reads", [1, 2, 3, None])
+def test_however_few_are_read_each_plate_gets_its_own_reads(reads: int | None) -> None:
+    row = Row(Effort(reads=reads))
+    told = row.play(30, 33_333_333)
+    assert row.given == [reads or 3] * 30
+    assert row.pipeline.counts.unread == 30 * (3 - (reads or 3))
+    assert sorted((e.plate, e.coordinates[0].x) for e in told if e.state == "confirmed") == [
+        ("B69BMA", 200.0), ("IF14UPS", 500.0), ("TR95XMI", 800.0)
+    ]  # fmt: skip
+    assert {sighting.agreement for sighting in row.pipeline.ended} == {1.0}
+
+
+def test_frames_between_searches_are_followed_however_slow_the_camera() -> None:
+    row = Row(Effort(interval=4))
+    row.play(16, 1_000_000_000)
+    counts = row.pipeline.counts
+    assert (len(row.given), counts.frames, counts.coasted) == (4, 16, 12)
+    assert len(row.pipeline.ended) == 3
+    assert len(row.pipeline.timings.stages["detect"]) == 4, "frames not searched do not make it look fast"
+
+
+# --- on real video
+
+
+def config(folder: Path, uri: str = "sample://drive", **limits: float) -> Config:
+    return Config(
+        source=SourceConfig(uri=uri),
+        store=StoreConfig(path=str(folder / "store"), device_id="car-7"),
+        governor=GovernorConfig(**limits),
+        models=ModelsConfig(tier="large"),
+        learning=LearningConfig(watch_drift=False),
+    )
+
+
+def test_the_sample_drive_loses_no_vehicle_when_it_is_searched_in_part(tmp_path: Path) -> None:
+    """The first six seconds: every third frame and one read, then the small detector."""
+    settings_ = config(tmp_path)
+    models = open_models(settings_)
+    pipeline = make_pipeline(settings_, models)
+    steering = steer(settings_, models, pipeline, Governor(NO_LIMIT))
+    told = []
+    with open_source(settings_.source) as source:
+        for frame in source:
+            if frame.index == 0:
+                pipeline.effort = Effort(3, 1)
+            if frame.index == 75:
+                steering._apply(LEVELS[3])
+                assert pipeline.effort == Effort(2, 4)
+            if frame.index == 190:
+                break
+            told += pipeline.process(frame)
+    told += pipeline.finish()
+    counts = pipeline.counts
+    assert (counts.frames, counts.coasted) == (190, 50 + 58)
+    assert counts.unread > 0
+    confirmed = [t.event for t in told if t.event.state == "confirmed"]
+    plates = [canonical(event.plate) for event in confirmed]
+    assert len(plates) == len(set(plates)) == len({event.track_id for event in confirmed})
+    assert sorted(plates) == sorted(_in_view(190))
+
+
+def _in_view(frames: int) -> set[str]:
+    """Plates wholly in view for a second of the first frames of the sample drive."""
+    from importlib import resources  # noqa: PLC0415
+
+    seen: dict[str, int] = {}
+    text = resources.files("edge_alpr.samples").joinpath("drive.jsonl").read_text(encoding="utf-8")
+    for line in text.splitlines()[:frames]:
+        for plate in msgspec.json.decode(line)["plates"]:
+            if plate["visible"] == 1.0:
+                seen[canonical(plate["text"])] = seen.get(canonical(plate["text"]), 0) + 1
+    return {plate for plate, count in seen.items() if count >= 30}
+
+
+def test_a_recording_is_not_governed(tmp_path: Path) -> None:
+    drive_ = Drive(config(tmp_path, p99_ms=0.01), Screen(progress=lambda n: n >= 15 and drive_.stop()))
+    summary = drive_.run()
+    assert (summary.frames, summary.level_changes, summary.coasted, summary.level) == (15, 0, 0, "")
+
+
+def test_a_recording_is_governed_where_a_test_wants_it_and_the_screen_says_so(tmp_path: Path) -> None:
+    screen = io.StringIO()
+    console, statuses = Console(file=screen, width=200), []
+    with watching(console, True) as shown:
+        watched = replace(
+            shown,
+            progress=lambda n: n >= 30 and drive_.stop(),
+            status=lambda text: (statuses.append(text), shown.status(text)),
+        )
+        drive_ = Drive(config(tmp_path), watched, Governor(GovernorConfig(p99_ms=0.01, queue_ms=0)))
+        summary = drive_.run()
+    show_summary(console, summary)
+    assert summary.level_changes >= 1
+    assert summary.level != "full"
+    assert statuses[0] == "" and " of 5, " in statuses[-1] and "p99 " in statuses[-1]
+    assert "changes, the last to" in screen.getvalue()
+
+
+def test_a_live_camera_is_governed(tmp_path: Path) -> None:
+    def progress(frames: int) -> None:
+        if frames >= 40:
+            drive_.stop()
+
+    with rtsp_camera() as camera:
+        drive_ = Drive(config(tmp_path, camera.uri, p99_ms=0.01, queue_ms=0), Screen(progress=progress))
+        summary = drive_.run()
+    assert summary.level_changes >= 1
+    assert summary.last_change.startswith("p99 ") and summary.last_change.endswith("over 0.01 ms")
