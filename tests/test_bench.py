@@ -108,7 +108,7 @@ def test_the_change_is_in_percent_and_other_machines_are_named() -> None:
     assert differences(report(), other) == ["processor: EPYC before, Orin now"]
     text = io.StringIO()
     show_change(report(), other, Console(file=text, width=100))
-    assert "40.00  50.00         +25.0 %" in text.getvalue()
+    assert ["fps", "40.00", "50.00", "+25.0", "%"] in [line.split() for line in text.getvalue().splitlines()]
     assert "not the same processor" in text.getvalue()
 
 
@@ -117,7 +117,8 @@ def test_a_thread_may_be_called_anything_and_alike_ones_are_one_row() -> None:
     before = CpuTimes({1: ("py", 1.0), 2: ("ort", 0.5)}, 0)
     after = CpuTimes({1: ("py", 2.0), 2: ("ort", 1.0), 3: ("ort", 0.5)}, 2_000_000_000)
 
-    assert [(load.name, load.count, load.percent) for load in loads(before, after)] == [("py", 1, 50.0), ("ort", 2, 50.0)]
+    found = [(load.name, load.count, load.percent) for load in loads(before, after)]
+    assert found == [("py", 1, 50.0), ("ort", 2, 50.0)]
 
 
 def test_wrong_wishes_are_refused() -> None:

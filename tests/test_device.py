@@ -12,6 +12,7 @@ from edge_alpr.device.host import processor
 from edge_alpr.device.pc import Pc
 
 INA = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1"
+MODES = "< POWER_MODEL ID=0 NAME=15W >\n< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n< PM_CONFIG DEFAULT=0 >\n"
 NOTHING = BoardReading(None, None, None)
 
 
@@ -35,7 +36,7 @@ def orin_nano() -> dict[str, str]:
         "sys/class/thermal/thermal_zone0/temp": "47687\n",
         "sys/class/thermal/thermal_zone1/temp": "48625\n",
         "sys/class/thermal/thermal_zone2/temp": "-256000\n",
-        "etc/nvpmodel.conf": "< POWER_MODEL ID=0 NAME=15W >\n< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n< PM_CONFIG DEFAULT=0 >\n",
+        "etc/nvpmodel.conf": MODES,
         "var/lib/nvpmodel/status": "pmode:0002",
     }
 

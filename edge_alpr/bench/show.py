@@ -65,8 +65,7 @@ def _board(report: Report) -> Iterator[tuple[str, str]]:
     turbo = {None: ABSENT, True: "on", False: "off"}[machine.turbo]
     yield "processor", f"{machine.cpu}, {machine.cores} cores"
     yield "clocks", f"governor {machine.governor or ABSENT}, turbo {turbo}"
-    for kind, identity in report.models.items():
-        yield kind, identity
+    yield from report.models.items()
     yield "versions", ", ".join(f"{name} {version}" for name, version in machine.versions.items())
 
 
@@ -81,7 +80,9 @@ def show_change(old: Report, new: Report, console: Console) -> None:
     for heading in ("figure", "old", "new", "change"):
         table.add_column(heading, justify="left" if heading == "figure" else "right")
     for name in _COMPARED:
-        table.add_row(f"{name} {unit(name)}".strip(), *_pair(before.get(name), after.get(name)))
+        measured_in = unit(name)
+        title = name if measured_in in ("", name) else f"{name}, {measured_in}"
+        table.add_row(title, *_pair(before.get(name), after.get(name)))
     console.print()
     console.print(table)
     for difference in differences(old, new):
