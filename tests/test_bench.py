@@ -28,9 +28,9 @@ from edge_alpr.bench.request import Request, make_request, parse_size
 from edge_alpr.bench.show import ABSENT, change, differences, show_change
 from edge_alpr.bench.source import Metered
 from edge_alpr.bench.trace import write_trace
-from edge_alpr.config import Config, ModelsConfig, StoreConfig
+from edge_alpr.config import Config, ModelsConfig, SourceConfig, StoreConfig
 from edge_alpr.device import open_board
-from edge_alpr.errors import ConfigError, EdgeAlprError
+from edge_alpr.errors import ConfigError, EdgeAlprError, SourceError
 from edge_alpr.evidence import canonical
 from edge_alpr.types import Frame, SourceCounters, SourceInfo
 
@@ -145,6 +145,7 @@ class Slow:
     def __init__(self) -> None:
         self.info, self.counters = SourceInfo("slow", live=False), SourceCounters()
         self.released = 0
+        self.closed = False
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(30):
@@ -153,13 +154,19 @@ class Slow:
     def _release(self) -> None:
         self.released += 1
 
+    def __enter__(self) -> Slow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        pass
+        self.closed = True
 
 
 def test_at_a_live_pace_the_newest_frame_wins_and_what_is_dropped_is_released_and_counted() -> None:
     source = Slow()
-    metered = Metered(lambda: source, "live", False, Meter(open_board(), 0.0, None))  # type: ignore[arg-type,return-value]
+    metered = Metered(lambda: source, "live", False, Meter(open_board(), 0.0, None))
     stamps = []
     for frame in metered:
         stamps.append(frame.index)
@@ -178,10 +185,10 @@ def test_a_recording_too_short_goes_on_with_stamps_that_grow() -> None:
         opened.append(Slow())
         return opened[-1]
 
-    metered = Metered(opener, "fast", True, Meter(open_board(), 0.0, None))  # type: ignore[arg-type]
+    metered = Metered(opener, "fast", True, Meter(open_board(), 0.0, None))
     stamps = [frame.stamp_ns for frame, _ in zip(metered, range(70), strict=False)]
 
-    assert len(opened) == 3
+    assert [source.closed for source in opened] == [True, True, False]
     assert set(np.diff(stamps)) == {10_000_000}
 
 
@@ -212,6 +219,13 @@ def test_a_run_over_the_sample_drive_measures_every_stage(played: tuple[Path, Re
     assert list(folder.iterdir()) == [], "the store of a measurement goes away"
 
 
+def test_a_recording_that_ends_within_the_warm_up_is_an_error(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "one.png"), np.full((360, 640), 90, np.uint8))
+    settings = msgspec.structs.replace(config(tmp_path), source=SourceConfig(uri=str(tmp_path / "one.png")))
+    with pytest.raises(SourceError, match="within the warm-up"):
+        Bench(Request(warm_up_s=60.0), settings).run()
+
+
 def test_the_parts_of_a_frame_lie_within_it(played: tuple[Path, Report, Meter]) -> None:
     spans = played[2].spans
     frames = [(b, e) for name, b, e in zip(spans.names, spans.begins, spans.ends, strict=True) if name == "total"]
@@ -238,6 +252,18 @@ def test_report_picture_and_trace_are_written(played: tuple[Path, Report, Meter]
     assert all(event["ts"] >= 0 and event["dur"] >= 0 and lanes[event["tid"]] == event["name"] for event in ran)
     for word in ("Performance summary", "frame to told", "glass to done", ABSENT):
         assert word in text.getvalue()
+
+
+def test_a_picture_without_matplotlib_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; sys.argv = ['edge-alpr', 'bench', '--plot', 'p.png']; "
+        "from edge_alpr.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == 2
+    assert "pip install 'edge-alpr[plots]'" in done.stderr
+    assert "Performance summary" not in done.stdout
 
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:

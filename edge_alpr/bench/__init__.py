@@ -104,8 +104,8 @@ class Bench:
             cpu_percent=round(sum(one.percent for one in threads), 1) if meter.cpu else None,
             threads=threads,
             rss_mb=peak_rss_mb(),
-            load_s=meter.load_s,
-            first_read_s=meter.first_read_s,
+            load_s=_rounded(meter.load_s),
+            first_read_s=_rounded(meter.first_read_s),
             watts=watts,
             celsius=max((r.celsius for r in meter.readings if r.celsius is not None), default=None),
             mj_per_frame=None if watts is None else round(1e3 * watts * seconds / frames, 2),
@@ -131,6 +131,10 @@ class Bench:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return round(sum(known) / len(known), 3) if known else None
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _beside(folder: Path) -> Path | None:

@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from edge_alpr.bench.process import CpuTimes, cpu_times, started_ns
+from edge_alpr.bench.process import CpuTimes, cpu_times, name_this_thread, started_ns
 from edge_alpr.device import Board, BoardReading
 
 PARTS = {"network": "detect.network", "look": "detect.look"}
@@ -154,6 +154,7 @@ class BoardWatch:
             self._thread.join()
 
     def _run(self) -> None:
+        name_this_thread("bench-board")
         stopped = False
         while not stopped:
             stopped = self._stop.wait(_EVERY_S)

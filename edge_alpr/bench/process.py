@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +42,7 @@ def cpu_times() -> CpuTimes:
             name, fields = split_stat((folder / "stat").read_text(encoding="utf-8", errors="replace"))
         except OSError:  # it ended meanwhile
             continue
+        name += " (main)" if int(folder.name) == os.getpid() else ""
         threads[int(folder.name)] = name, (int(fields[_USER]) + int(fields[_SYSTEM])) / os.sysconf("SC_CLK_TCK")
     return CpuTimes(threads, time.perf_counter_ns())
 
@@ -58,6 +61,12 @@ def loads(before: CpuTimes, after: CpuTimes) -> list[ThreadLoad]:
         spent[name].append(cpu_s - before.threads.get(number, (name, 0.0))[1])
     found = [ThreadLoad(name, len(each), round(100 * sum(each) / seconds, 1)) for name, each in spent.items()]
     return sorted(found, key=lambda load: -load.percent)
+
+
+def name_this_thread(name: str) -> None:
+    """Let the kernel know it by that name; otherwise a thread bears that of the one that began it."""
+    with suppress(OSError):
+        (_SELF / "task" / str(threading.get_native_id()) / "comm").write_text(name, encoding="utf-8")
 
 
 def peak_rss_mb() -> float | None:

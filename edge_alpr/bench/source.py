@@ -50,7 +50,7 @@ class Metered:
     def __iter__(self) -> Iterator[Frame]:
         while (yield from self._play(self._stamp_ns + self._period_ns)) and self._repeat:
             self._dropped += self._source.counters.dropped
-            self._source.close()
+            self._source.__exit__(None, None, None)
             self._source = self._opener()
         self._meter.finish()
 
@@ -60,10 +60,11 @@ class Metered:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._meter.finish()
+        self._source.__exit__(kind, error, trace)
 
     def close(self) -> None:
-        """End the measurement where it has not ended, and close the source."""
+        """End the measurement where it has not ended, and close the source, also from another thread."""
         self._meter.finish()
         self._source.close()
 
