@@ -21,7 +21,7 @@ from edge_alpr.bench import Bench
 from edge_alpr.bench.budget import figures, missed, parse_budget
 from edge_alpr.bench.meter import STAGES, Meter, Spans
 from edge_alpr.bench.outcome import Outputs, prepare, publish
-from edge_alpr.bench.process import CpuTimes, loads, split_stat
+from edge_alpr.bench.process import CpuTimes, loads, split_stat, whole_load
 from edge_alpr.bench.rendered import TEXTS, draw
 from edge_alpr.bench.report import Machine, Report, Setting, read_json, times, write_json
 from edge_alpr.bench.request import Request, make_request, parse_size
@@ -114,11 +114,12 @@ def test_the_change_is_in_percent_and_other_machines_are_named() -> None:
 
 def test_a_thread_may_be_called_anything_and_alike_ones_are_one_row() -> None:
     assert split_stat("7 (a) b (c) S 1 2") == ("a) b (c", ["S", "1", "2"])
-    before = CpuTimes({1: ("py", 1.0), 2: ("ort", 0.5)}, 0)
-    after = CpuTimes({1: ("py", 2.0), 2: ("ort", 1.0), 3: ("ort", 0.5)}, 2_000_000_000)
+    before = CpuTimes({1: ("py", 1.0), 2: ("ort", 0.5), 4: ("decoder", 1.0)}, 0, 3.0)
+    after = CpuTimes({1: ("py", 2.0), 2: ("ort", 1.0), 3: ("ort", 0.5)}, 2_000_000_000, 6.0)
 
     found = [(load.name, load.count, load.percent) for load in loads(before, after)]
     assert found == [("py", 1, 50.0), ("ort", 2, 50.0)]
+    assert whole_load(before, after) == 150.0, "with the decoder, which ended"
 
 
 def test_wrong_wishes_are_refused() -> None:

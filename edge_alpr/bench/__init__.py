@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from edge_alpr.app import Drive, Probe, Screen, Summary
 from edge_alpr.bench import report as reports
 from edge_alpr.bench.meter import Meter
-from edge_alpr.bench.process import loads, peak_rss_mb
+from edge_alpr.bench.process import loads, peak_rss_mb, whole_load
 from edge_alpr.bench.rendered import Rendered
 from edge_alpr.bench.report import Machine, Report, Setting
 from edge_alpr.bench.request import Request
@@ -101,7 +101,7 @@ class Bench:
             found_per_frame=round(summary.plates / max(1, summary.frames), 3),
             reads_per_frame=round(reads, 3),
             stages={name: reports.times(values) for name, values in meter.values.items() if values},
-            cpu_percent=round(sum(one.percent for one in threads), 1) if meter.cpu else None,
+            cpu_percent=whole_load(*meter.cpu) if meter.cpu else None,
             threads=threads,
             rss_mb=peak_rss_mb(),
             load_s=_rounded(meter.load_s),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_alpr.evaluate.drawing import BLUE, GREY, INK, PALE, RED, new_figure, save
+from edge_alpr.evaluate.drawing import BLUE, GREY, INK, RED, new_figure, save
 
+AMBER = "#d08a1d"
 _SHOWN = ("detect", "read", "total")
 
 
@@ -19,7 +20,7 @@ def plot(values: Mapping[str, Sequence[float]], file: Path) -> None:
     """
     figure = new_figure(1100, 420)
     shown = {name: values[name] for name in _SHOWN if values.get(name)}
-    colours = dict(zip(_SHOWN, (GREY, PALE, BLUE), strict=True))
+    colours = dict(zip(_SHOWN, (GREY, AMBER, BLUE), strict=True))
     most = max((max(each) for each in shown.values()), default=1.0)
     left, right = figure.subplots(1, 2)
     for name, each in shown.items():

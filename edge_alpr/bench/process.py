@@ -20,10 +20,14 @@ _USER, _SYSTEM, _STARTED = 11, 12, 19
 
 @dataclass(frozen=True, slots=True)
 class CpuTimes:
-    """Name and CPU seconds of each thread by its id, at a moment of `time.perf_counter_ns`."""
+    """Name and CPU seconds of each thread by its id, at a moment of `time.perf_counter_ns`.
+
+    `whole_s` are those of the process, threads that ended included.
+    """
 
     threads: Mapping[int, tuple[str, float]]
     at_ns: int
+    whole_s: float
 
 
 class ThreadLoad(msgspec.Struct, frozen=True):
@@ -44,7 +48,7 @@ def cpu_times() -> CpuTimes:
             continue
         name += " (main)" if int(folder.name) == os.getpid() else ""
         threads[int(folder.name)] = name, (int(fields[_USER]) + int(fields[_SYSTEM])) / os.sysconf("SC_CLK_TCK")
-    return CpuTimes(threads, time.perf_counter_ns())
+    return CpuTimes(threads, time.perf_counter_ns(), time.process_time())
 
 
 def split_stat(line: str) -> tuple[str, list[str]]:
@@ -54,13 +58,18 @@ def split_stat(line: str) -> tuple[str, list[str]]:
 
 
 def loads(before: CpuTimes, after: CpuTimes) -> list[ThreadLoad]:
-    """What the threads took between two moments, by name, the busiest first. Threads that ended count nowhere."""
+    """What the threads took between two moments, by name, the busiest first; those that ended have no row."""
     seconds = (after.at_ns - before.at_ns) / 1e9
     spent: dict[str, list[float]] = defaultdict(list)
     for number, (name, cpu_s) in after.threads.items():
         spent[name].append(cpu_s - before.threads.get(number, (name, 0.0))[1])
     found = [ThreadLoad(name, len(each), round(100 * sum(each) / seconds, 1)) for name, each in spent.items()]
     return sorted(found, key=lambda load: -load.percent)
+
+
+def whole_load(before: CpuTimes, after: CpuTimes) -> float:
+    """What the process took between two moments, in percent of one core."""
+    return round(100 * (after.whole_s - before.whole_s) / ((after.at_ns - before.at_ns) / 1e9), 1)
 
 
 def name_this_thread(name: str) -> None:
