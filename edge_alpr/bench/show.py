@@ -58,7 +58,8 @@ def _board(report: Report) -> Iterator[tuple[str, str]]:
     """Title and text of where it was done."""
     machine = report.machine
     of = f" of the {machine.power_of}" if machine.power_of else ""
-    yield "power", f"{_value(report.watts, ' W', 2)}{of}, {_value(report.mj_per_frame, ' mJ a frame', 0)}"
+    yield "power", f"{_value(report.watts, ' W', 2)}{of}"
+    yield "energy a frame", _value(report.mj_per_frame, " mJ", 0)
     yield "power mode", machine.power_mode or ABSENT
     yield "heat", _value(report.celsius, " °C at most", 1)
     yield "board", machine.board
