@@ -8,14 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
 from edge_alpr.camera import open_source, wall_ms
-from edge_alpr.config import Config, Tier
+from edge_alpr.config import Config, SourceConfig, Tier
 from edge_alpr.errors import ModelError
 from edge_alpr.formats import NO_FORMATS, Formats, open_formats
 from edge_alpr.infer import adapt
@@ -32,6 +32,7 @@ from edge_alpr.sinks.jsonl import JsonLines
 from edge_alpr.sinks.pictures import Pictures
 from edge_alpr.sinks.store import EventStore
 from edge_alpr.sinks.terminal import Terminal
+from edge_alpr.spans import HeardSession, Listener, heard
 from edge_alpr.stages.again import ReadAgain
 from edge_alpr.stages.detect import Detector
 from edge_alpr.stages.event import EventMaker
@@ -87,30 +88,37 @@ class OpenDetector:
     """What runs it, and its hash; after a comma those of the network that looks again, where one does."""
 
 
-def open_detector(config: Config, tier: Tier | None = None) -> OpenDetector:
-    """Open the configured detector, or the shipped one of a tier where none is named. Raises `ModelError`."""
+def open_detector(config: Config, tier: Tier | None = None, listen: Listener | None = None) -> OpenDetector:
+    """Open the configured detector, or the shipped one of a tier where none is named. Raises `ModelError`.
+
+    `listen` hears of its parts: network (in find, which begins with the resize) and look.
+    """
     package = configured(config.models, "detector", tier)
     session = open_session(package, config.models.threads)
     spec = adapt.detector_spec(package.card)
-    once = OpenDetector(Detector(session, config.detect, spec), session.identity)
-    return _looking_again(config, once, spec.feed.size) if config.detect.look_again else once
+    find: Find = Detector(HeardSession(session, "network", listen) if listen else session, config.detect, spec)
+    once = OpenDetector(heard("find", find, listen) if listen else find, session.identity)
+    return _looking_again(config, once, spec.feed.size, listen) if config.detect.look_again else once
 
 
-def _looking_again(config: Config, once: OpenDetector, input_size: tuple[int, int]) -> OpenDetector:
+def _looking_again(
+    config: Config, once: OpenDetector, input_size: tuple[int, int], listen: Listener | None
+) -> OpenDetector:
     package = in_precision(load_package(shipped("detector", "near")), config.models.precision)
     session, spec = open_session(package, config.models.threads), adapt.detector_spec(package.card)
     wanted = msgspec.structs.replace(config.detect, threshold=0.2, min_width_px=8.0)
-    look = Detector(session, wanted, spec)
-    return OpenDetector(Near(once.detect, look, spec.feed.size, input_size), f"{once.identity},{session.identity}")
+    look: Find = Detector(session, wanted, spec)
+    near = heard("look", look, listen) if listen else look
+    return OpenDetector(Near(once.detect, near, spec.feed.size, input_size), f"{once.identity},{session.identity}")
 
 
-def open_models(config: Config, tier: Tier | None = None) -> Models:
-    """Load both packages and open their sessions; `tier` as in `open_detector`.
+def open_models(config: Config, tier: Tier | None = None, listen: Listener | None = None) -> Models:
+    """Load both packages and open their sessions; `tier` and `listen` as in `open_detector`.
 
     Raises `ModelError`, and `ConfigError` for wrong formats.
     """
     formats = open_formats(config.formats)
-    detector = open_detector(config, tier)
+    detector = open_detector(config, tier, listen)
     package = configured(config.models, "reader")
     session = open_session(package, config.models.threads)
     read = Reader(session, adapt.reader_spec(package.card), interpret=formats.interpret)
@@ -135,9 +143,16 @@ def _plain(tracker: Tracking) -> Tracking:
 
 
 def make_pipeline(
-    config: Config, models: Models, clock_source: str = "unset", wrap: Callable[[Tracking], Tracking] = _plain
+    config: Config,
+    models: Models,
+    clock_source: str = "unset",
+    wrap: Callable[[Tracking], Tracking] = _plain,
+    listen: Listener | None = None,
 ) -> Pipeline:
-    """A fresh pipeline: its tracker and its memory of told plates are empty. `wrap` may listen to the tracker."""
+    """A fresh pipeline: its tracker and its memory of told plates are empty.
+
+    `wrap` may listen to the tracker, `listen` to the times of all stages.
+    """
     tracker = Tracker(config.track, models.formats.interpret)
     stages = Stages(
         detect=models.detect,
@@ -149,7 +164,7 @@ def make_pipeline(
         guess=models.formats.guess,
         spare=tracker,
     )
-    return Pipeline(stages, Identity(device_id(config), clock_source, models.identities))
+    return Pipeline(stages, Identity(device_id(config), clock_source, models.identities), listen)
 
 
 def steer(
@@ -204,6 +219,8 @@ class Summary:
     last_change: str = ""
     first_plate_s: float | None = None
     stages: dict[str, tuple[float, float]] | None = None
+    models: dict[str, str] = field(default_factory=dict)
+    """The identities of the networks that ran."""
 
     @property
     def fps(self) -> float:
@@ -222,6 +239,21 @@ class Screen:
     """Hears what is not as usual, empty where all is; once a frame."""
 
 
+@dataclass(frozen=True)
+class Probe:
+    """What a measurement puts into a drive: a source of its own, and a listener.
+
+    Besides the stages of `Pipeline` it hears of `load` (the models), of `store` where a frame had something to tell,
+    and last of `total`: the frame in hand to its events stored and told.
+    """
+
+    source: Callable[[SourceConfig], FrameSource] = open_source
+    listen: Listener | None = None
+
+
+UNMEASURED = Probe()
+
+
 class Drive:
     """One run over a source: every event is stored, then told.
 
@@ -230,10 +262,16 @@ class Drive:
     """
 
     def __init__(
-        self, config: Config, screen: Screen, governor: Governor | None = None, sensors: Sensors | None = None
+        self,
+        config: Config,
+        screen: Screen,
+        probe: Probe = UNMEASURED,
+        governor: Governor | None = None,
+        sensors: Sensors | None = None,
     ) -> None:
         self._config = config
         self._screen = screen
+        self._probe = probe
         self._governor = governor
         self._sensors = sensors
         self._stop = False
@@ -257,8 +295,8 @@ class Drive:
         config = self._config
         started, begin_ms = time.monotonic(), wall_ms()
         with ExitStack() as stack:
-            models = open_models(config)
-            source = stack.enter_context(open_source(config.source))
+            models = self._load()
+            source = stack.enter_context(self._probe.source(config.source))
             store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
             dispatcher = Dispatcher(store, self._subscribers(stack, begin_ms))
             self._screen.opened(source.info)
@@ -268,7 +306,7 @@ class Drive:
                 timer.daemon = True
                 timer.start()
                 stack.callback(timer.cancel)
-            pipeline = make_pipeline(config, models)
+            pipeline = make_pipeline(config, models, listen=self._probe.listen)
             steering = self._steering(models, pipeline, source.info.live)
             learning = Learning(config, models.identities, source.info.live)
             dispatcher.catch_up()
@@ -287,6 +325,8 @@ class Drive:
                     learning.take(pipeline.ended, news)
                     if pipeline.searched:
                         pipeline.timings.told(begun, read)
+                    if self._probe.listen is not None:
+                        _tell_times(self._probe.listen, begun, read, bool(news))
                     self._screen.progress(pipeline.counts.frames)
                     if self._stop:
                         break
@@ -304,6 +344,14 @@ class Drive:
         if self._governor is None:
             return None
         return steer(self._config, models, pipeline, self._governor, self._sensors)
+
+    def _load(self) -> Models:
+        begin = time.perf_counter_ns()
+        models = open_models(self._config, listen=self._probe.listen)
+        if self._probe.listen is not None:
+            self._probe.listen("load", begin, time.perf_counter_ns())
+        self.summary.models = models.identities
+        return models
 
     def _subscribers(self, stack: ExitStack, begin_ms: int) -> dict[str, Subscriber]:
         config, sinks = self._config, {}
@@ -352,6 +400,13 @@ class Drive:
             name: (pipeline.timings.percentile(name, 50), pipeline.timings.percentile(name, 99))
             for name in pipeline.timings.stages
         }
+
+
+def _tell_times(listen: Listener, begun: int, read: int, stored: bool) -> None:
+    now = time.perf_counter_ns()
+    if stored:
+        listen("store", read, now)
+    listen("total", begun, now)
 
 
 def _absolute(target: str) -> str:

@@ -211,6 +211,58 @@ def evaluate(
         raise typer.Exit(2)
 
 
+@app.command()
+def bench(
+    *,
+    source: Annotated[
+        str | None, typer.Option(help="As for `run`; a recording too short for --duration is repeated.", metavar="URI")
+    ] = None,
+    pace: Annotated[
+        str, typer.Option(help="live: frames come by their time, the newest wins; fast: as quick as it goes.")
+    ] = "fast",
+    plates: Annotated[
+        int | None, typer.Option(help="Instead of a source: so many rendered plates in view.", min=0, max=12)
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Of the frames of --plates.", metavar="WxH")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads for a network.", min=0)] = None,
+    tier: Annotated[str | None, typer.Option(help="Shipped detector: large or small.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Measure so long.", min=0.1, metavar="SECONDS")] = None,
+    warm_up: Annotated[float, typer.Option(help="Not measured, at the beginning.", min=0, metavar="SECONDS")] = 1.0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.", metavar="FILE")] = None,
+    compare: Annotated[Path | None, typer.Option(help="An earlier --json.", metavar="OLD.json")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Exit with 1 where one is missed.", metavar="p99=33ms,fps=30,rss=400MB")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the latencies.", metavar="FILE.png")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write a Chrome trace.", metavar="FILE.json")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Measure speed: each stage and the whole way, frames dropped, processor, memory, power and heat.
+
+    **Examples**
+
+    ```text
+    edge-alpr bench --json today.json
+    edge-alpr bench --pace live --source rtsp://10.0.0.7/front --duration 60
+    edge-alpr bench --plates 4 --size 1920x1080 --threads 1 --duration 20
+    edge-alpr bench --compare yesterday.json
+    edge-alpr bench --budget p99=33ms,fps=30,rss=400MB
+    ```
+    """
+    from edge_alpr.bench import Bench
+    from edge_alpr.bench.outcome import Outputs, prepare, publish
+    from edge_alpr.bench.request import configure, make_request
+
+    wanted = prepare(Outputs(json_file, plot, trace), compare, budget)
+    request = make_request(pace, source, plates, size, (warm_up, duration))
+    settings = configure(_override(load_config(config), source, None, None), threads, tier)
+    measurement = Bench(request, settings)
+    with _stopping(measurement.stop):
+        report = measurement.run()
+    if not publish(report, measurement.meter, wanted, Console(highlight=False)):
+        raise typer.Exit(1)
+
+
 @app.command("formats")
 def show_formats(
     regions: Annotated[

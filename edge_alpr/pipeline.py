@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from edge_alpr.evidence import UNREAD
 from edge_alpr.geometry import pixel_box
+from edge_alpr.spans import Listener
 from edge_alpr.stages.event import Decision
 from edge_alpr.stages.keep import patch, small_scene
 from edge_alpr.types import (
@@ -165,9 +166,11 @@ class Told:
 class Pipeline:
     """Runs the stages over frames, one at a time, on one thread."""
 
-    def __init__(self, stages: Stages, identity: Identity) -> None:
+    def __init__(self, stages: Stages, identity: Identity, listen: Listener | None = None) -> None:
+        """`listen` hears of motion, detect, and, where there are plates, rectify and read, then of track."""
         self._stages = stages
         self._identity = identity
+        self._listen = listen
         self.timings = Timings()
         self.counts = Counts()
         self.effort = Effort()
@@ -213,6 +216,7 @@ class Pipeline:
         start = time.perf_counter_ns()
         with frame:
             motion = self._stages.motion.update(frame.luma)
+            moved = time.perf_counter_ns()
             detections = self._stages.detect(frame.luma)
             found = time.perf_counter_ns()
             crops = [self._stages.cut(frame.luma, d) for d in detections]
@@ -230,7 +234,10 @@ class Pipeline:
         )
         self.ended = [sighting for sighting in sightings if sighting.lost]
         decisions = self._stages.decide.update(sightings)
-        self._record(start, found, cut, read, time.perf_counter_ns())
+        end = time.perf_counter_ns()
+        self._record(start, found, cut, read, end)
+        if self._listen is not None:
+            _tell(self._listen, (start, moved, found, cut, read, end), bool(crops))
         self.counts.plates += len(seen)
         self.counts.reads += sum(1 for r in reads if r.plate)
         return [self._told(decision) for decision in decisions]
@@ -288,6 +295,13 @@ class Pipeline:
             region=cleaned(self._stages.guess(sighting.read)),
         )
         return Told(event, sighting.best)
+
+
+def _tell(listen: Listener, stamps: Sequence[int], with_plates: bool) -> None:
+    """The stages of one frame, one after the other; those that had nothing to do are not told."""
+    for name, begin, end in zip(("motion", "detect", "rectify", "read", "track"), stamps, stamps[1:], strict=False):
+        if with_plates or name not in ("rectify", "read"):
+            listen(name, begin, end)
 
 
 def clean(score: float) -> float:

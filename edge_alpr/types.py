@@ -273,6 +273,8 @@ class SourceCounters:
     caps_changes: int = 0
     unreadable: int = 0
     last_restart: str = ""
+    mapping_ns: int = 0
+    """Time spent on mapping decoded pictures into memory, all frames together."""
 
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]

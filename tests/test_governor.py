@@ -467,7 +467,7 @@ def test_a_recording_is_governed_where_a_test_wants_it_and_the_screen_says_so(tm
             progress=lambda n: n >= 30 and drive_.stop(),
             status=lambda text: (statuses.append(text), shown.status(text)),
         )
-        drive_ = Drive(config(tmp_path), watched, Governor(GovernorConfig(p99_ms=0.01, queue_ms=0)))
+        drive_ = Drive(config(tmp_path), watched, governor=Governor(GovernorConfig(p99_ms=0.01, queue_ms=0)))
         summary = drive_.run()
     show_summary(console, summary)
     assert summary.level_changes >= 1

@@ -13,14 +13,14 @@ import pytest
 LAYERS = (
     "types errors models samples",
     "config geometry evidence ports feed boxes",
-    "fusion path characters formats",
+    "fusion path characters formats spans",
     "passages",
     "stages stages/*",
     "camera infer sinks device display",
     "pipeline",
-    "bench evaluate ops ota",
+    "evaluate ops ota",
     "app doctor",
-    "screen stills assess label",
+    "screen stills assess bench label",
     "shelf",
     "cli",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from edge_alpr.camera.mapped import Layout, Loan, borrow
@@ -22,7 +23,9 @@ class Lender:
     def lend(self, sample: Any, stamp_ns: int, epoch_ms: int) -> Frame:
         """The frame of a sample, and count it. Stamps that do not increase are moved behind the last one."""
         self.settle()
+        begin = time.perf_counter_ns()
         loan = borrow(sample)
+        self._counters.mapping_ns += time.perf_counter_ns() - begin
         self._loan = loan
         self._note_layout(loan.layout)
         if self._last_stamp_ns is not None:
