@@ -64,13 +64,17 @@ class Bench:
         return UNENDING_S if unending and self._request.duration_s is None else self._request.duration_s
 
     def _measured(self, store: str) -> Config:
-        """The configuration with a store that goes away, and without what a user's drives leave behind."""
+        """The configuration with a store that goes away, and without what a user's drives leave behind.
+
+        The governor does not run: it would change what is measured.
+        """
         config = self._config
         return replace(
             config,
             store=replace(config.store, path=store),
             output=OutputConfig(),
             learning=LearningConfig(keep_hard_examples=False, watch_drift=False),
+            governor=replace(config.governor, enabled=False),
         )
 
     def _source(self, config: SourceConfig) -> FrameSource:
