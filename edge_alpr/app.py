@@ -15,7 +15,7 @@ import msgspec
 from rich.console import Console
 
 from edge_alpr.camera import open_source, wall_ms
-from edge_alpr.config import Config, SourceConfig, Tier
+from edge_alpr.config import Config, Precision, SourceConfig, Tier
 from edge_alpr.errors import ModelError
 from edge_alpr.formats import NO_FORMATS, Formats, open_formats
 from edge_alpr.infer import adapt
@@ -104,7 +104,8 @@ def open_detector(config: Config, tier: Tier | None = None, listen: Listener | N
 def _looking_again(
     config: Config, once: OpenDetector, input_size: tuple[int, int], listen: Listener | None
 ) -> OpenDetector:
-    package = in_precision(load_package(shipped("detector", "near")), config.models.precision)
+    wanted_precision: Precision = "full" if config.models.precision == "full" else "auto"  # it may have no variant
+    package = in_precision(load_package(shipped("detector", "near")), wanted_precision)
     session, spec = open_session(package, config.models.threads), adapt.detector_spec(package.card)
     wanted = msgspec.structs.replace(config.detect, threshold=0.2, min_width_px=8.0)
     look: Find = Detector(session, wanted, spec)

@@ -88,7 +88,7 @@ class EventConfig(Section, frozen=True):
     """Probability of being right that the fused read needs to be confirmed."""
     confirm_reads: Count = 2
     """Reads needed while the track lives; a track that ends may confirm with fewer, see `single_score`."""
-    single_score: Share = 0.75
+    single_score: Share = 0.72
     """What a track seen only once needs to be confirmed when it ends."""
     min_length: Count = 4
     """Shorter texts are never told."""

@@ -117,4 +117,4 @@ def _model_row(listed: Listed) -> tuple[str, ...]:
         return listed.path.stem, "", "", "", "", ""
     card = listed.package.card
     size = f"{len(listed.package.model) / 1e6:.2f} MB"
-    return card.name, card.kind, card.version, card.sha256[:12], size, card.licence
+    return card.title, card.kind, card.version, card.sha256[:12], size, card.licence

@@ -114,7 +114,7 @@ def _reader(config: Config, package: ModelPackage) -> Reader:
 
 
 def _name(card: Card) -> str:
-    return f"{card.name} {card.version} ({card.sha256[:12]})"
+    return f"{card.title} {card.version} ({card.sha256[:12]})"
 
 
 def median_ms(run: Callable[[], object]) -> float:

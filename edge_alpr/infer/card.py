@@ -137,6 +137,11 @@ class Card(Section, frozen=True, kw_only=True):
     data: Mapping[str, Value] = msgspec.field(default_factory=dict)
     figures: Mapping[str, float] = msgspec.field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        """The name, and the precision of a variant."""
+        return f"{self.name} {self.variant.precision}" if self.variant else self.name
+
 
 def parse_card(text: str, origin: str) -> Card:
     """Read a card from TOML text. Raises `ModelError` that names `origin` and the line that does not hold."""

@@ -130,7 +130,7 @@ def _told(trial: Trial) -> dict[str, str]:
         return {}
     card, source = package.card, package.card.input
     facts = {
-        "name": f"{card.name} {card.version}",
+        "name": f"{card.title} {card.version}",
         "sha256": card.sha256[:12],
         "licence": card.licence,
         "size": f"{len(package.model) / 1e6:.2f} MB",

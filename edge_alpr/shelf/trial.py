@@ -79,7 +79,7 @@ def show_trials(trials: Sequence[Trial], console: Console) -> bool:
         table.add_column(heading, overflow="fold")
     for trial in trials:
         card = trial.package.card if trial.package else None
-        names = (card.name, card.kind) if card else (trial.path.stem, "")
+        names = (card.title, card.kind) if card else (trial.path.stem, "")
         told = (trial.said, "" if trial.failed else f"{trial.ms:.2f} ms")
         table.add_row(*map(Text, names), *_marks(trial.failed), *map(Text, told))
     console.print(table)
