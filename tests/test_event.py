@@ -140,7 +140,7 @@ def test_one_clear_read_is_confirmed_when_its_track_ends() -> None:
 @pytest.mark.parametrize(
     "poor",
     [
-        pytest.param(sighting("B69BMA", 10, sure=0.96, reads=1), id="not sure enough"),
+        pytest.param(sighting("B69BMA", 10, sure=0.945, reads=1), id="not sure enough"),
         pytest.param(sighting("B69B", 10), id="short"),
         pytest.param(sighting("TAXICAB", 10), id="no digit"),
         pytest.param(sighting("B69BMA", 10, x=1260), id="cut by the border"),
@@ -181,7 +181,7 @@ def test_a_text_must_last_a_moment_before_it_is_confirmed() -> None:
 
 def test_flush_ends_what_is_open() -> None:
     driver = Driver()
-    driver.see(sighting("B69BMA", 10, sure=0.95), sighting("IF14UPS", 10, track=2, x=200))
+    driver.see(sighting("B69BMA", 10, sure=0.94), sighting("IF14UPS", 10, track=2, x=200))
     assert said(driver.maker.flush()) == [("withdrawn", "B69BMA"), ("confirmed", "IF14UPS")]
     assert driver.maker.flush() == []
 
@@ -285,8 +285,8 @@ def test_a_track_that_goes_over_to_another_vehicle_tells_both() -> None:
 def test_a_weak_text_read_again_later_is_confirmed() -> None:
     driver = Driver()
     for track, at_s in ((1, 10), (2, 60)):
-        driver.see(sighting("B69BMA", at_s, track, sure=0.96))
-        driver.see(sighting("B69BMA", at_s, track, sure=0.96, lost=True))
+        driver.see(sighting("B69BMA", at_s, track, sure=0.945))
+        driver.see(sighting("B69BMA", at_s, track, sure=0.945, lost=True))
     assert [d.state for d in driver.told] == ["possible", "withdrawn", "confirmed"]
     assert (driver.told[-1].sighting.reads, driver.told[-1].sighting.agreement) == (2, 1.0)
 
@@ -294,8 +294,8 @@ def test_a_weak_text_read_again_later_is_confirmed() -> None:
 def test_weak_texts_that_contradict_each_other_are_not_confirmed() -> None:
     driver = Driver()
     for track, text in enumerate(("B69BMA", "B69BHA"), 1):
-        driver.see(sighting(text, 10 * track, track, sure=0.96))
-        driver.see(sighting(text, 10 * track, track, sure=0.96, lost=True))
+        driver.see(sighting(text, 10 * track, track, sure=0.945))
+        driver.see(sighting(text, 10 * track, track, sure=0.945, lost=True))
     assert "confirmed" not in {d.state for d in driver.told}
 
 

@@ -175,7 +175,7 @@ def test_a_written_variant_is_a_package(tmp_path: Path):
     package = load_package(MODELS / "plate-reader.onnx")
     plane, model = Plane(640, 360, 768), shipped("reader")
     variant = Variant(package, "gpu", "fp32", model)
-    write(variant, reader_for_gpu(model, plane), plane, tmp_path)
+    write(variant, reader_for_gpu(model, plane), plane, tmp_path / file_name(variant, plane))
     written = load_package(tmp_path / "plate-reader-gpu-640x360p768-fp32.onnx")
     assert file_name(variant, plane) == written.path.name
     assert written.card.input.shape == (1, 1, 360, 768)
