@@ -48,7 +48,7 @@ def drawn(text: str, size: float) -> Luma:
 
 def opened(**models: Path) -> Models:
     names = {kind: str(path) for kind, path in models.items()}
-    return open_models(Config(models=ModelsConfig(threads=1, **names)))
+    return open_models(Config(models=ModelsConfig(threads=1, precision="full", **names)))
 
 
 def texts(models: Models) -> list[list[tuple[str, float]]]:

@@ -124,7 +124,7 @@ def test_two_detectors_side_by_side(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "photos" / "street.png"), np.full((360, 640), 90, np.uint8))
     done = edge_alpr("compare", detector, boxes(tmp_path), "--images", tmp_path / "photos", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "plate-detector 2" in done.stdout
+    assert "plate-detector 3" in done.stdout
     assert "float32 1x3x384x640 rgb" in done.stdout
     assert "2 pictures: 2 and 1 plates, 1 of them in the same place" in done.stdout
     assert "1, the same 1 (100.0%)" in done.stdout

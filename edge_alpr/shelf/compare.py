@@ -109,7 +109,8 @@ def _lent(source: Iterable[Frame]) -> Iterator[Luma]:
 
 
 def _models(config: Config, package: ModelPackage) -> Models:
-    own = msgspec.structs.replace(config.models, threads=1, **{package.card.kind: str(package.path)})
+    named = {package.card.kind: str(package.path)}
+    own = msgspec.structs.replace(config.models, threads=1, precision="full", **named)  # this file, no variant of it
     return open_models(msgspec.structs.replace(config, models=own))
 
 
