@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="torch is missing: pip install -e '.
 pytest.importorskip("onnxslim", reason="onnxslim is missing: pip install -e '.[train]' to test the export")
 
 from edge_alpr.geometry import box_iou, quad_box  # noqa: E402
+from training.average import between  # noqa: E402
 from training.detector import targets  # noqa: E402
 from training.detector.corners import corners  # noqa: E402
 from training.detector.model import HEIGHT, STRIDE, TIERS, TOP_K, WIDTH, Detector, PlateNet, cell_centres, refine  # noqa: E402
@@ -186,3 +187,14 @@ def test_exported_graph_agrees_with_torch_and_has_the_interface(tmp_path: Path):
         detector.net.head.bias[0] += 0.5
     with pytest.raises(SystemExit, match="differs"):
         export.compare(detector, exported, export.trial_pictures(tmp_path, HEIGHT, WIDTH))
+
+
+def test_weights_between_two_checkpoints():
+    first, second = (PlateNet(TIERS["small"]).state_dict() for _ in range(2))
+    mixed = between({"mean": first}, {"mean": second, "step": 7}, 0.25)
+    assert mixed["step"] == 7
+    for name, value in mixed["mean"].items():
+        wanted = 0.75 * first[name] + 0.25 * second[name] if value.dtype.is_floating_point else second[name]
+        assert torch.allclose(value, wanted)
+    with pytest.raises(KeyError):
+        between({"average": first}, {"mean": second}, 0.5)
