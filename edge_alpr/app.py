@@ -16,6 +16,7 @@ from rich.console import Console
 
 from edge_alpr.camera import open_source, wall_ms
 from edge_alpr.config import Config, Precision, SourceConfig, Tier
+from edge_alpr.device import open_board
 from edge_alpr.errors import ModelError
 from edge_alpr.formats import NO_FORMATS, Formats, open_formats
 from edge_alpr.infer import adapt
@@ -259,7 +260,7 @@ class Drive:
     """One run over a source: every event is stored, then told.
 
     A live source is governed where the configuration says so; a recording only by a `governor` that is given.
-    `sensors` tell it of the board and the speed.
+    `sensors` tell it of the board and the speed; left out, it is this board and no speed.
     """
 
     def __init__(
@@ -344,7 +345,7 @@ class Drive:
             self._governor = Governor(self._config.governor)
         if self._governor is None:
             return None
-        return steer(self._config, models, pipeline, self._governor, self._sensors)
+        return steer(self._config, models, pipeline, self._governor, self._sensors or Sensors(open_board().read))
 
     def _load(self) -> Models:
         begin = time.perf_counter_ns()
