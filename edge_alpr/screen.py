@@ -39,8 +39,12 @@ def watching(console: Console, shown: bool) -> Iterator[Screen]:
                 speed = bar.tasks[0].speed
                 bar.update(task, completed=frames, rate=f"{speed:.0f} fps" if speed else "")
 
+        said = ""
+
         def status(text: str) -> None:
-            if text != bar.tasks[0].fields["status"]:
+            nonlocal said
+            if text != said:
+                said = text
                 bar.update(task, status=text)
 
         yield Screen(console, opened, progress, status)

@@ -23,7 +23,7 @@ from export.nodes import initializers, load_full, named, tensor_types
 from export.parser import problems
 from export.precision import CPU, GPU, coarsened, to_int8
 from export.product import CoreSession, finder, plate_reader
-from export.variants import Variant, file_name, least_cautious, write
+from export.variants import Variant, file_name, least_cautious, slim, write
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "edge_alpr" / "models"
@@ -101,6 +101,11 @@ def test_int8_of_the_cpu_is_not_for_tensorrt_and_small():
     model = to_int8(shipped("reader"), [{"crops": crops()}], CPU)
     assert any("signed bytes" in problem for problem in problems(model))
     assert model.ByteSize() < 0.5 * shipped("reader").ByteSize()
+    small = slim(model)
+    assert small.ByteSize() < 0.9 * model.ByteSize()
+    kept = initializers(load_full(small.SerializeToString()).graph)
+    for name, tensor in initializers(model.graph).items():
+        assert np.array_equal(numpy_helper.to_array(kept[name]), numpy_helper.to_array(tensor)), "what was judged ships"
 
 
 def test_a_zero_point_is_named(int8: ModelProto):
