@@ -12,10 +12,11 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from edge_alpr.app import Drive, Screen, open_models
+from edge_alpr.app import open_models
 from edge_alpr.assess import Request, assess
 from edge_alpr.camera import open_source
 from edge_alpr.config import Config, SourceConfig, StoreConfig
+from edge_alpr.drive import Drive, Screen
 from edge_alpr.screen import show_summary
 from edge_alpr.stages.keep import picture
 from edge_alpr.types import Luma, Observation, Scene

@@ -105,7 +105,7 @@ def run(
     edge-alpr run --source v4l2:///dev/video0 --limit 60
     ```
     """
-    from edge_alpr.app import Drive  # here, so that `--help` does not load the networks' run-time
+    from edge_alpr.drive import Drive  # here, so that `--help` does not load the networks' run-time
     from edge_alpr.screen import show_summary, watching
 
     settings = _override(load_config(config), source, events, store)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edge_alpr.app import Screen, Summary
+from edge_alpr.drive import Screen, Summary
 from edge_alpr.errors import EdgeAlprError
 from edge_alpr.infer.package import Listed, list_packages
 from edge_alpr.infer.rungs import open_session

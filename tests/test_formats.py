@@ -20,7 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from edge_alpr.app import Drive, Screen
 from edge_alpr.camera import open_source
 from edge_alpr.config import (
     Config,
@@ -31,6 +30,7 @@ from edge_alpr.config import (
     StoreConfig,
     parse_config,
 )
+from edge_alpr.drive import Drive, Screen
 from edge_alpr.errors import ConfigError
 from edge_alpr.evidence import ALPHABET, NONE, canonical, read_from_slots, text_scores
 from edge_alpr.formats import Formats, choose, guess, load_table, open_formats, shipped

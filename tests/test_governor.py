@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from edge_alpr.app import Drive, Screen, make_pipeline, open_models, steer
+from edge_alpr.app import make_pipeline, open_models, steer
 from edge_alpr.camera import open_source
 from edge_alpr.config import (
     Config,
@@ -32,6 +32,7 @@ from edge_alpr.config import (
     StoreConfig,
     TrackConfig,
 )
+from edge_alpr.drive import Drive, Screen
 from edge_alpr.evidence import canonical
 from edge_alpr.ops.governor import (
     COOL_OFF_S,

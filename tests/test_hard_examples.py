@@ -16,8 +16,8 @@ from helpers_sinks import make_event, one_line, remount, small_disk, start_child
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_alpr.app import Drive, Screen
 from edge_alpr.config import Config, LearningConfig, SourceConfig, StoreConfig
+from edge_alpr.drive import Drive, Screen
 from edge_alpr.errors import KeyFileError, LabelError, SealError, WrongKeyError
 from edge_alpr.ops.examples import Example, Examples, name_of
 from edge_alpr.ops.hard import Ending, Entry, Quota, Thresholds, choose_deletions, hardness, why_hard

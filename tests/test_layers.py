@@ -20,6 +20,7 @@ LAYERS = (
     "pipeline",
     "evaluate ops ota",
     "app doctor",
+    "drive",
     "screen stills assess bench label",
     "shelf",
     "cli",

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from edge_alpr.app import Drive, Screen, Summary
 from edge_alpr.config import Config, OutputConfig, SourceConfig, StoreConfig
+from edge_alpr.drive import Drive, Screen, Summary
 from edge_alpr.errors import SourceError
 from edge_alpr.evidence import canonical
 from edge_alpr.sinks.store import EventStore

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from edge_alpr.app import Drive, Probe, Screen, Summary
 from edge_alpr.bench import report as reports
 from edge_alpr.bench.meter import Meter
 from edge_alpr.bench.process import loads, peak_rss_mb, whole_load
@@ -22,6 +21,7 @@ from edge_alpr.camera.bindings import gst
 from edge_alpr.config import Config, LearningConfig, OutputConfig, SourceConfig
 from edge_alpr.device import Board, open_board
 from edge_alpr.device.host import processor
+from edge_alpr.drive import Drive, Probe, Screen, Summary
 from edge_alpr.errors import SourceError
 from edge_alpr.ports import FrameSource
 
