@@ -37,10 +37,13 @@ STAGES = ("detect", "cut", "read", "track", "store", "total")
 
 
 class Motion(Protocol):
-    """Camera motion between frames: takes a small copy of the luma while the frame is lent."""
+    """Camera motion between frames: takes a small copy of the luma while the frame is lent, and thinks later."""
 
-    def update(self, luma: Luma) -> Floats | None:
-        """The (2, 3) affine from the previous frame to this one, or None where it can't tell."""
+    def look(self, luma: Luma) -> None:
+        """Take the copy of the next frame."""
+
+    def shift(self) -> Floats | None:
+        """The (2, 3) affine from the frame before the newest to it, or None where it can't tell."""
 
 
 class Tracking(Protocol):
@@ -62,6 +65,10 @@ class Tracking(Protocol):
 
 class Sparing(Protocol):
     """What a tracker must do as well where not every frame is searched and not every plate is read."""
+
+    @property
+    def following(self) -> bool:
+        """Whether anything is followed, which a moving camera would move."""
 
     def coast(self, frame_stamp_ns: int, motion: Floats | None) -> None:
         """A frame that was not searched."""
@@ -205,9 +212,9 @@ class Pipeline:
     def _coast(self, frame: Frame) -> None:
         start = time.perf_counter_ns()
         with frame:
-            motion = self._stages.motion.update(frame.luma)
+            self._stages.motion.look(frame.luma)
         if self._stages.spare is not None:
-            self._stages.spare.coast(frame.stamp_ns, motion)
+            self._stages.spare.coast(frame.stamp_ns, self._motion())
         self.ended = []
         self.counts.coasted += 1
         self.timings.stages["track"].append((time.perf_counter_ns() - start) / 1e6)
@@ -215,16 +222,18 @@ class Pipeline:
     def _search(self, frame: Frame) -> list[Told]:
         start = time.perf_counter_ns()
         with frame:
-            motion = self._stages.motion.update(frame.luma)
-            moved = time.perf_counter_ns()
+            self._stages.motion.look(frame.luma)
+            looked = time.perf_counter_ns()
             detections = self._stages.detect(frame.luma)
             found = time.perf_counter_ns()
             crops = [self._stages.cut(frame.luma, d) for d in detections]
             patches = [patch(frame.luma, d) for d in detections]
             scene = small_scene(frame) if detections else None
         cut = time.perf_counter_ns()
-        reads = self._read(crops, frame.stamp_ns, motion)
+        reads = self._read(crops, frame.stamp_ns)
         read = time.perf_counter_ns()
+        motion = self._motion()
+        moved = time.perf_counter_ns()
         seen = [
             Observation(d, c, r, p, scene)
             for d, c, r, p in zip(detections, crops, reads, patches, strict=True)
@@ -237,17 +246,22 @@ class Pipeline:
         end = time.perf_counter_ns()
         self._record(start, found, cut, read, end)
         if self._listen is not None:
-            _tell(self._listen, (start, moved, found, cut, read, end), bool(crops))
+            _tell(self._listen, (start, looked, found, cut, read, moved, end), bool(crops))
         self.counts.plates += len(seen)
         self.counts.reads += sum(1 for r in reads if r.plate)
         return [self._told(decision) for decision in decisions]
 
-    def _read(self, crops: Sequence[Crop], stamp_ns: int, motion: Floats | None) -> list[Read]:
+    def _motion(self) -> Floats | None:
+        """How the camera moved since the frame before; not worth knowing where nothing is followed."""
+        spare = self._stages.spare
+        return self._stages.motion.shift() if spare is None or spare.following else None
+
+    def _read(self, crops: Sequence[Crop], stamp_ns: int) -> list[Read]:
         """The reads of a frame's crops, in their order; `UNREAD` for those beyond what is read of one frame."""
         most = self.effort.reads
         if self._stages.spare is None or most is None or len(crops) <= most:
             return self._stages.read(crops)
-        first = self._stages.spare.by_worth([c.detection for c in crops], stamp_ns, motion)[:most]
+        first = self._stages.spare.by_worth([c.detection for c in crops], stamp_ns, self._motion())[:most]
         self.counts.unread += len(crops) - most
         reads = [UNREAD] * len(crops)
         for index, read in zip(first, self._stages.read([crops[i] for i in first]), strict=True):
@@ -299,7 +313,8 @@ class Pipeline:
 
 def _tell(listen: Listener, stamps: Sequence[int], with_plates: bool) -> None:
     """The stages of one frame, one after the other; those that had nothing to do are not told."""
-    for name, begin, end in zip(("motion", "detect", "rectify", "read", "track"), stamps, stamps[1:], strict=False):
+    names = ("motion", "detect", "rectify", "read", "motion", "track")  # its small copy, and at the end its flow
+    for name, begin, end in zip(names, stamps, stamps[1:], strict=False):
         if with_plates or name not in ("rectify", "read"):
             listen(name, begin, end)
 

@@ -194,6 +194,11 @@ class Tracker:
             seen.append(owners[index].sighting(observation))
         return ended + self._evict() + seen
 
+    @property
+    def following(self) -> bool:
+        """Whether there is a track to move on."""
+        return bool(self._tracks)
+
     def coast(self, frame_stamp_ns: int, motion: Floats | None) -> None:
         """A frame in which nothing was looked for: tracks move on as foretold, and it is no miss for any."""
         if self._stamp_ns is None or frame_stamp_ns <= self._stamp_ns:
@@ -289,27 +294,37 @@ class CameraMotion:
 
     def __init__(self) -> None:
         self._before: Luma | None = None
+        self._now: Luma | None = None
+        self._shrink = 1.0
+        self._found: Floats | None = None
 
-    def update(self, luma: Luma) -> Floats:
-        """The (2, 3) float32 map from the previous frame's pixels to this; identity where it can't tell."""
-        identity = np.eye(2, 3, dtype=np.float32)
+    def look(self, luma: Luma) -> None:
+        """Take the small copy of a frame, the next one; it may go afterwards."""
         height, width = luma.shape
-        shrink = max(1.0, width / _SMALL_WIDTH)
-        size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+        self._shrink = max(1.0, width / _SMALL_WIDTH)
+        size = (max(1, round(width / self._shrink)), max(1, round(height / self._shrink)))
         now = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)[: size[1] * 3 // 4]
         if now.base is not None and np.shares_memory(now, luma):
             now = now.copy()
-        before, self._before = self._before, now
-        if before is None or before.shape != now.shape or min(now.shape) < 16:
-            return identity
-        found = _shift(before, now)
+        self._before, self._now, self._found = self._now, now, None
+
+    def shift(self) -> Floats:
+        """The (2, 3) float32 map from the previous frame's pixels to the newest's; identity where it can't tell."""
+        if self._found is None:
+            self._found = self._shift()
+        return self._found
+
+    def _shift(self) -> Floats:
+        found = _flow(self._before, self._now)
         if found is None:
-            return identity
-        found[:, 2] *= shrink
+            return np.eye(2, 3, dtype=np.float32)
+        found[:, 2] *= self._shrink
         return found
 
 
-def _shift(before: Luma, now: Luma) -> Floats | None:
+def _flow(before: Luma | None, now: Luma | None) -> Floats | None:
+    if before is None or now is None or before.shape != now.shape or min(now.shape) < 16:
+        return None
     points = cv2.goodFeaturesToTrack(before, _POINTS, 0.02, 8)
     if points is None or len(points) < _FEWEST:
         return None
