@@ -37,7 +37,31 @@ def same_text(a: Floats, b: Floats) -> float:
     About +3.5 for each character they agree on, -3.9 for each in which they are sure to differ, 0 where
     either is unsure; O and 0, I and 1 are the same.
     """
-    return _sums(fold(a), fold(b))[0][-1][-1]
+    return Alignment(a, b).odds
+
+
+class Alignment:
+    """Two slots matrices laid beside each other in the best way; `odds` is what `same_text` says."""
+
+    def __init__(self, a: Floats, b: Floats) -> None:
+        self._sums, self._skip_a, self._skip_b = _sums(fold(a), fold(b))
+        self.odds = self._sums[-1][-1]
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """The rows of both in order, -1 for no partner."""
+        sums, pairs = self._sums, []
+        i, j = len(self._skip_a), len(self._skip_b)
+        while i or j:
+            if i and sums[i][j] == sums[i - 1][j] + self._skip_a[i - 1]:
+                i -= 1
+                pairs.append((i, -1))
+            elif j and sums[i][j] == sums[i][j - 1] + self._skip_b[j - 1]:
+                j -= 1
+                pairs.append((-1, j))
+            else:
+                i, j = i - 1, j - 1
+                pairs.append((i, j))
+        return pairs[::-1]
 
 
 def quality(crop: Crop, read: Read) -> float:
@@ -64,10 +88,18 @@ class Fusion:
         self._weight = 0.0
         self._best = 0.0
         self._reads = 0
+        self._slots: Floats | None = None
 
-    def add(self, slots: Floats, weight: float = 1.0, since_s: float = 1.0) -> None:
-        """Take one read of quality `weight` (above 0), `since_s` seconds after the one before."""
+    def add(
+        self, slots: Floats, weight: float = 1.0, since_s: float = 1.0, alignment: Alignment | None = None
+    ) -> None:
+        """Take one read of quality `weight` (above 0), `since_s` seconds after the one before.
+
+        `alignment` is that of `slots()` with the new ones, where it is known already.
+        """
+        before = self.slots()
         self._reads += 1
+        self._slots = None
         self._best = max(self._best, weight)
         if self._reads == 1:
             self._logs, self._weight = weight * _logs(slots), weight
@@ -76,13 +108,18 @@ class Fusion:
         fresh = (1.0 - fade) / (1.0 + fade)
         if self._reads == 2:  # the first read had no neighbour to tell how fresh it was
             self._logs, self._weight = self._logs * fresh, self._weight * fresh
-        self._merge(slots, weight * fresh)
+        self._merge(slots, weight * fresh, alignment or Alignment(before, slots))
 
     def slots(self) -> Floats:
         """What all reads say together, (L, A + 1) float32; no rows before the first read.
 
         O and 0, and I and 1, are one for the evidence; the one that more speaks for has the mass of both.
         """
+        if self._slots is None:
+            self._slots = self._together()
+        return self._slots
+
+    def _together(self) -> Floats:
         if not self._reads:
             return np.zeros((0, NONE + 1), np.float32)
         views = min(max(1.0, self._weight / self._best), _MAX_VIEWS)
@@ -96,17 +133,14 @@ class Fusion:
         """The fused slots as a `Read`; its score counts O and 0, I and 1 as the same."""
         return interpret(self.slots())
 
-    def _merge(self, slots: Floats, weight: float) -> None:
+    def _merge(self, slots: Floats, weight: float, alignment: Alignment) -> None:
         """Add `weight` times the log of `slots`, aligned; a row without a partner speaks for none there."""
-        new, absent = _logs(slots), _logs(np.eye(NONE + 1, dtype=np.float32)[NONE:])[0]
-        rows: list[_Doubles] = []
-        for mine, theirs in _pairs(fold(self.slots()), fold(slots)):
-            if mine < 0 and slots[theirs, NONE] > 0.9:
-                continue
-            old = self._logs[mine] if mine >= 0 else self._weight * absent
-            rows.append(old + weight * (new[theirs] if theirs >= 0 else absent))
+        pairs = [(mine, theirs) for mine, theirs in alignment.pairs() if mine >= 0 or slots[theirs, NONE] <= 0.9]
+        old = np.vstack([self._logs, self._weight * _ABSENT])
+        new = np.vstack([weight * _logs(slots), weight * _ABSENT])
+        rows = old[[mine for mine, _ in pairs]] + new[[theirs for _, theirs in pairs]]  # -1 is the absent row
         self._weight += weight
-        self._logs = np.array(rows).reshape(-1, _COLUMNS)
+        self._logs = rows
         if len(rows) > _MAX_ROWS:
             emptiness = _softmax(self._logs[:, : NONE + 1] / self._weight)[:, NONE]
             self._logs = self._logs[np.sort(np.argsort(emptiness, kind="stable")[:_MAX_ROWS])]
@@ -118,6 +152,10 @@ def _logs(slots: Floats) -> _Doubles:
     logs = np.log((1.0 - _FLOOR) * fold(slots).astype(np.float64) + floor)
     leads = [np.log((slots[:, a] + floor) / (slots[:, b] + floor)) for a, b in TWINS]
     return np.column_stack([logs, *leads])
+
+
+_ABSENT = _logs(np.eye(NONE + 1, dtype=np.float32)[NONE:])[0]
+"""A row that speaks for no character."""
 
 
 def _softmax(logs: _Doubles) -> _Doubles:
@@ -142,21 +180,3 @@ def _sums(a: Floats, b: Floats) -> tuple[_Lists, list[float], list[float]]:
             line.append(max(above[j] + matches[j], above[j + 1] + skip, line[j] + other))
         sums.append(line)
     return sums, skip_a, skip_b
-
-
-def _pairs(a: Floats, b: Floats) -> list[tuple[int, int]]:
-    """The best alignment of two folded slots matrices: pairs of rows in order, -1 for no partner."""
-    sums, skip_a, skip_b = _sums(a, b)
-    pairs: list[tuple[int, int]] = []
-    i, j = len(a), len(b)
-    while i or j:
-        if i and sums[i][j] == sums[i - 1][j] + skip_a[i - 1]:
-            i -= 1
-            pairs.append((i, -1))
-        elif j and sums[i][j] == sums[i][j - 1] + skip_b[j - 1]:
-            j -= 1
-            pairs.append((-1, j))
-        else:
-            i, j = i - 1, j - 1
-            pairs.append((i, j))
-    return pairs[::-1]

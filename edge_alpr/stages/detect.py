@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,12 +11,11 @@ from edge_alpr.boxes import FORMATS, FormatName
 from edge_alpr.config import DetectConfig
 from edge_alpr.errors import ImageError
 from edge_alpr.feed import Feed, FeedBuffer
+from edge_alpr.geometry import resized
 from edge_alpr.ports import Session
 from edge_alpr.types import Detection, Floats, Luma, Tensors
 
 MOST_ENLARGED = 2.0
-AREA_BELOW = 1 / 1.5
-"""Frames that shrink to less than this are averaged over areas, the others interpolated."""
 MOST_HITS = 512
 """Hits over the threshold that are looked at, the best scored first."""
 MIN_HEIGHT_PX = 2.0
@@ -114,9 +112,7 @@ class Detector:
             plane.fill(self._spec.pad)
             self._letterbox = fit
         (x, y), (width, height) = fit.origin, fit.size
-        target = plane[y : y + height, x : x + width]
-        shrinks = min(width / frame[0], height / frame[1]) < AREA_BELOW
-        cv2.resize(luma, fit.size, dst=target, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        resized(luma, fit.size, plane[y : y + height, x : x + width])
         return fit
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edge_alpr.geometry import quad_box, quad_size
+from edge_alpr.geometry import quad_box, quad_size, resized
 from edge_alpr.types import Detection, Floats, Frame, Luma, Observation, Scene
 
 SCENE_WIDTH = 960
@@ -34,7 +34,7 @@ def _split(chroma: tuple[Luma, ...]) -> tuple[Luma, ...]:
 def _fit(plane: Luma, size: tuple[int, int]) -> Luma:
     if (plane.shape[1], plane.shape[0]) == size:
         return plane.copy()
-    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return resized(plane, size)
 
 
 def surroundings(luma: Luma, detection: Detection) -> tuple[Luma, Detection]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from itertools import groupby, pairwise
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_alpr.characters import CHANCES, OutputKind, folding
 from edge_alpr.evidence import ALPHABET, NONE, Interpret, read_from_slots
@@ -22,7 +22,6 @@ FAINT = 0.1
 ReaderAxes: TypeAlias = Literal["NTC", "TNC"]
 Decoding: TypeAlias = Literal["ctc", "slots"]
 _FEED = Feed("crops", (0, 1, CROP_HEIGHT, CROP_WIDTH))
-_Ints = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +105,13 @@ def batch_sizes(count: int, most: int) -> Iterator[int]:
         count -= size
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Runs:
-    """Stretches of steps with the same best character: from `first` to before `last`, best at `peak`."""
+class _Run(NamedTuple):
+    """A stretch of steps with the same best character: from `first` to before `last`, best at `peak`."""
 
-    char: _Ints
-    first: _Ints
-    last: _Ints
-    peak: _Ints
+    char: int
+    first: int
+    last: int
+    peak: int
 
 
 def ctc_slots(chances: Floats) -> Floats:
@@ -122,71 +120,67 @@ def ctc_slots(chances: Floats) -> Floats:
     Every run of steps with the same best character is a slot; taking the best of each slot gives the greedy
     CTC text. Where blanks prevail but a character shows faintly, there is a slot whose best is "none".
     """
-    best = chances.argmax(axis=1)
-    runs = _runs(chances, best)
-    faint, rows = _faint_slots(chances, runs)
-    order = np.argsort(np.concatenate([runs.peak, faint]), kind="stable")
-    return np.concatenate([_run_slots(chances, runs), rows])[order]
+    runs = _runs(chances)
+    peaks, rows = _faint_slots(chances, runs)
+    slots = _run_slots(chances, runs)
+    if not peaks:
+        return slots
+    order = np.argsort([run.peak for run in runs] + peaks, kind="stable")
+    return np.concatenate([slots, rows])[order]
 
 
-def _runs(chances: Floats, best: _Ints) -> _Runs:
-    borders = np.flatnonzero(best[1:] != best[:-1]) + 1
-    first, last = np.append(0, borders), np.append(borders, len(best))
-    told = best[first] != NONE
-    first, last = first[told], last[told]
-    top = chances.max(axis=1)
-    peak = [a + top[a:b].argmax() for a, b in zip(first.tolist(), last.tolist(), strict=True)]
-    return _Runs(best[first], first, last, np.array(peak, np.intp))
+def _runs(chances: Floats) -> list[_Run]:
+    top = chances.max(axis=1).tolist()
+    runs, end = [], 0
+    for char, steps in groupby(chances.argmax(axis=1).tolist()):
+        begin, end = end, end + sum(1 for _ in steps)
+        if char != NONE:
+            runs.append(_Run(char, begin, end, max(range(begin, end), key=top.__getitem__)))
+    return runs
 
 
-def _run_slots(chances: Floats, runs: _Runs) -> Floats:
+def _run_slots(chances: Floats, runs: Sequence[_Run]) -> Floats:
     """The distribution at the peak of each run, less what CTC would make one character; (L, A + 1)."""
-    rows = chances[runs.peak]
-    _hand_over(rows, runs)
-    _allow_one_for_two(rows, chances, runs)
-    slot = np.arange(len(rows))
-    top = rows[slot, runs.char]
-    rows[slot, NONE] = np.minimum(rows[slot, NONE], 0.999 * top)
+    rows = chances[[run.peak for run in runs]]
+    for i, (left, right) in enumerate(pairwise(runs)):
+        if right.peak - left.peak == 1:
+            _hand_over(rows[i], right.char)
+            _hand_over(rows[i + 1], left.char)
+    for i, (left, right) in enumerate(pairwise(runs)):
+        if left.char == right.char:  # the same character twice is once if the steps between say so too
+            merged = chances[left.last : right.first, right.char].prod()
+            rows[i + 1] *= 1 - merged
+            rows[i + 1, NONE] += merged
+    top = rows[range(len(runs)), [run.char for run in runs]]
+    rows[:, NONE] = np.minimum(rows[:, NONE], 0.999 * top)
     return np.asarray(rows / rows.sum(axis=1, keepdims=True), np.float32)
 
 
-def _hand_over(rows: Floats, runs: _Runs) -> None:
+def _hand_over(row: Floats, char: int) -> None:
     """Two characters at steps next to each other may be one the network wavers on.
 
     If the one slot emits what the other shows, CTC makes one character of both: that chance is "none" here.
     """
-    near = np.flatnonzero(runs.peak[1:] - runs.peak[:-1] == 1)
-    for slot, other in ((near, near + 1), (near + 1, near)):
-        char = runs.char[other]
-        rows[slot, NONE] += rows[slot, char]
-        rows[slot, char] = 0
+    row[NONE] += row[char]
+    row[char] = 0
 
 
-def _allow_one_for_two(rows: Floats, chances: Floats, runs: _Runs) -> None:
-    """The same character twice is once if the steps between say so too."""
-    for slot in np.flatnonzero(runs.char[1:] == runs.char[:-1]) + 1:
-        between = chances[runs.last[slot - 1] : runs.first[slot], runs.char[slot]]
-        merged = between.prod()
-        rows[slot] *= 1 - merged
-        rows[slot, NONE] += merged
-
-
-def _faint_slots(chances: Floats, runs: _Runs) -> tuple[_Ints, Floats]:
+def _faint_slots(chances: Floats, runs: Sequence[_Run]) -> tuple[list[int], Floats]:
     """Steps (M,) between the runs where a character shows though blanks prevail, and slots (M, A + 1)."""
     peaks: list[int] = []
     rows: list[Floats] = []
     shown = 1 - chances[:, NONE]
-    gaps = zip([0, *runs.last.tolist()], [*runs.first.tolist(), len(chances)], strict=True)
-    for i, (a, b) in enumerate(gaps):
-        if a == b or shown[a:b].max() <= FAINT:
+    over = (shown > FAINT).tolist()
+    ends = [_Run(NONE, 0, 0, 0), *runs, _Run(NONE, len(over), 0, 0)]
+    for left, right in pairwise(ends):
+        a, b = left.last, right.first
+        if not any(over[a:b]):
             continue
-        left = int(runs.char[i - 1]) if i else NONE
-        right = int(runs.char[i]) if i < len(runs.char) else NONE
-        extra = _without_flanks(chances[a:b], left, right)
+        extra = _without_flanks(chances[a:b], left.char, right.char)
         for peak in _humps(extra.sum(axis=1)):
             peaks.append(a + peak)
             rows.append(np.append(extra[peak], 1 - extra[peak].sum()).astype(np.float32))
-    return np.array(peaks, np.intp), np.array(rows, np.float32).reshape(len(rows), NONE + 1)
+    return peaks, np.array(rows, np.float32).reshape(len(rows), NONE + 1)
 
 
 def _without_flanks(gap: Floats, left: int, right: int) -> Floats:

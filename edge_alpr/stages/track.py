@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,8 +18,8 @@ from rapidfuzz.distance import LCSseq
 
 from edge_alpr.config import TrackConfig
 from edge_alpr.evidence import UNREAD, Interpret, canonical, read_from_slots
-from edge_alpr.fusion import Fusion, quality, same_text
-from edge_alpr.geometry import box_iou
+from edge_alpr.fusion import Alignment, Fusion, quality, same_text
+from edge_alpr.geometry import box_iou, resized
 from edge_alpr.path import Path, box_state, grown_box
 from edge_alpr.types import Detection, Floats, Luma, Observation, Read, Sighting
 
@@ -69,23 +70,27 @@ class _Track:
         self._best: dict[str, tuple[float, Observation]] = {}
         self._take(observation, since_s=0.0)
 
-    def text_evidence(self, observation: Observation) -> float:
-        """Log likelihood ratio of the texts; 0 where either has none."""
-        if not (self.read.plate and observation.read.plate):
+    def aligned(self, read: Read) -> Alignment | None:
+        """The track's text beside that of a read; None where either has none."""
+        return Alignment(self.read.slots, read.slots) if self.read.plate and read.plate else None
+
+    def text_evidence(self, observation: Observation, alignment: Alignment | None) -> float:
+        """Log likelihood ratio of the texts, laid beside each other; 0 where either has none."""
+        if alignment is None:
             return 0.0
-        odds = same_text(self.read.slots, observation.read.slots)
+        odds = alignment.odds
         if odds < 0 and observation.crop.clipped:
             return 0.0
         if odds < GARBAGE and not self._dissents_again(observation.read):
             return GARBAGE
         return odds
 
-    def follow(self, observation: Observation, when: _When) -> None:
-        """Take the plate's observation in a later frame."""
+    def follow(self, observation: Observation, when: _When, alignment: Alignment | None) -> None:
+        """Take the plate's observation in a later frame, its text laid beside the track's."""
         since_s = (when.stamp_ns - self.last.stamp_ns) / 1e9
         self.path.correct(box_state(observation.detection.quad))
         self.last = when
-        self._take(observation, since_s)
+        self._take(observation, since_s, alignment)
 
     @property
     def worth_reading(self) -> float:
@@ -116,19 +121,18 @@ class _Track:
         """Two wrong reads in a row are never alike: then another vehicle has taken the first one's place."""
         return self._dissent is not None and same_text(self._dissent, read.slots) >= SAME_TEXT
 
-    def _take(self, observation: Observation, since_s: float) -> None:
+    def _take(self, observation: Observation, since_s: float, alignment: Alignment | None = None) -> None:
         read = observation.read
         since_s = self._wait(since_s, read)
         text, worth = canonical(read.plate), quality(observation.crop, read)
         if text:
-            odds = same_text(self.read.slots, read.slots) if self._reads else 0.0
             self._reads += 1
             self._counts[text] += 1
-            if odds < GARBAGE:
+            if alignment is not None and alignment.odds < GARBAGE:
                 self._dissent = None if observation.crop.clipped else read.slots
             else:
                 self._dissent = None
-                self._fusion.add(read.slots, worth, since_s)
+                self._fusion.add(read.slots, worth, since_s, alignment)
                 self.read = self._fusion.read(self._interpret)
         self._keep(text, worth, observation)
 
@@ -146,6 +150,15 @@ class _Track:
         if len(self._best) > _PICTURES:
             kept = canonical(self.read.plate)
             del self._best[min((t for t in self._best if t != kept), key=lambda t: self._best[t][0])]
+
+
+class _Match(NamedTuple):
+    """An observation, by its place in the frame's list, that may be of a track, and the evidence for it in nats."""
+
+    odds: float
+    place: int
+    track: _Track
+    alignment: Alignment | None
 
 
 class Tracker:
@@ -184,14 +197,15 @@ class Tracker:
         ended = self._end_old(frame_stamp_ns)
         self._blind_ns = 0
         self._predict(frame_stamp_ns, motion)
-        owners = self._associate(observations)
+        matches = self._associate(observations)
         seen = []
         for index, observation in enumerate(observations):
-            if index in owners:
-                owners[index].follow(observation, when)
+            if index in matches:
+                track = matches[index].track
+                track.follow(observation, when, matches[index].alignment)
             else:
-                owners[index] = self._begin(observation, when, camera_id)
-            seen.append(owners[index].sighting(observation))
+                track = self._begin(observation, when, camera_id)
+            seen.append(track.sighting(observation))
         return ended + self._evict() + seen
 
     @property
@@ -256,15 +270,17 @@ class Tracker:
         self._tracks = [track for track in self._tracks if track not in tracks]
         return [track.sighting(None, lost=True) for track in tracks]
 
-    def _associate(self, observations: Sequence[Observation]) -> dict[int, _Track]:
+    def _associate(self, observations: Sequence[Observation]) -> dict[int, _Match]:
         """The track of each observation that has one, by its index."""
-        owners: dict[int, _Track] = {}
-        for _, index, track in sorted(self._pairs(observations), key=lambda pair: -pair[0]):
-            if index not in owners and track not in owners.values():
-                owners[index] = track
-        return owners
+        matches: dict[int, _Match] = {}
+        taken: set[int] = set()
+        for match in sorted(self._matches(observations), key=lambda match: -match.odds):
+            if match.place not in matches and match.track.track_id not in taken:
+                matches[match.place] = match
+                taken.add(match.track.track_id)
+        return matches
 
-    def _pairs(self, observations: Sequence[Observation]) -> Iterator[tuple[float, int, _Track]]:
+    def _matches(self, observations: Sequence[Observation]) -> Iterator[_Match]:
         """Every association that the evidence allows, with the sum of it."""
         known = [(track, grown_box(track.path.state), canonical(track.read.plate)) for track in self._tracks]
         for index, observation in enumerate(observations):
@@ -274,10 +290,11 @@ class Tracker:
                 near = box_iou(place, box) >= self._config.min_overlap
                 if not near and LCSseq.normalized_similarity(name, text) <= 0.5:
                     continue  # saves the alignment: so little in common never reaches SAME_TEXT
-                odds = track.text_evidence(observation)
+                alignment = track.aligned(observation.read)
+                odds = track.text_evidence(observation, alignment)
                 total = odds + track.path.evidence(state)
                 if total >= JOIN and (near or odds >= SAME_TEXT):
-                    yield total, index, track
+                    yield _Match(total, index, track, alignment)
 
 
 _SMALL_WIDTH = 320
@@ -303,7 +320,7 @@ class CameraMotion:
         height, width = luma.shape
         self._shrink = max(1.0, width / _SMALL_WIDTH)
         size = (max(1, round(width / self._shrink)), max(1, round(height / self._shrink)))
-        now = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)[: size[1] * 3 // 4]
+        now = resized(luma, size)[: size[1] * 3 // 4]
         if now.base is not None and np.shares_memory(now, luma):
             now = now.copy()
         self._before, self._now, self._found = self._now, now, None
