@@ -25,7 +25,7 @@ from edge_alpr.stages.again import ReadAgain
 from edge_alpr.stages.detect import Detector
 from edge_alpr.stages.event import EventMaker
 from edge_alpr.stages.keep import surroundings
-from edge_alpr.stages.near import Find, Near
+from edge_alpr.stages.near import MIN_WIDTH_PX, THRESHOLD, Find, Near
 from edge_alpr.stages.read import Reader
 from edge_alpr.stages.rectify import cut
 from edge_alpr.stages.track import CameraMotion, Tracker
@@ -95,7 +95,7 @@ def _looking_again(
     wanted_precision: Precision = "full" if config.models.precision == "full" else "auto"  # it may have no variant
     package = in_precision(load_package(shipped("detector", "near")), wanted_precision)
     session, spec = open_session(package, config.models.threads), adapt.detector_spec(package.card)
-    wanted = msgspec.structs.replace(config.detect, threshold=0.2, min_width_px=8.0)
+    wanted = msgspec.structs.replace(config.detect, threshold=THRESHOLD, min_width_px=MIN_WIDTH_PX)
     look: Find = Detector(session, wanted, spec)
     near = heard("look", look, listen) if listen else look
     return OpenDetector(Near(once.detect, near, spec.feed.size, input_size), f"{once.identity},{session.identity}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from edge_alpr.evaluate.figures import Outcome
 from edge_alpr.evidence import canonical
 from edge_alpr.stages.read import Reader
 from edge_alpr.types import Crop, Detection, Luma, Read
-from export.product import CoreSession, Find, ReadPlates, finder, plate_reader, same_plates
+from export.product import CoreSession, Find, ReadPlates, plate_reader, same_plates
 from training.reader.data import load_real, real_sample
 
 SETS = ("dashcam", "openimages")
@@ -94,14 +94,22 @@ class Pictures:
 
 
 class Judge:
-    """Knows what a pair makes of the pictures; a variant takes the place of one of the two."""
+    """Knows what a pair makes of the pictures; a variant takes the place of one of the two.
+
+    `finder` makes the product's detector of a graph.
+    """
 
     def __init__(
-        self, data: Path, detector: ModelProto, reader: ModelProto, pad: int, damaged: int = DAMAGED
+        self,
+        data: Path,
+        detector: ModelProto,
+        reader: ModelProto,
+        finder: Callable[[ModelProto], Find],
+        damaged: int = DAMAGED,
     ) -> None:
-        self._data, self._pad, self._count = data, pad, damaged
+        self._data, self._finder, self._count = data, finder, damaged
         self._dev, self._train = Pictures(data, "dev"), Pictures(data, "train", TRAIN_EVERY)
-        self._find, self._read = finder(detector, pad), plate_reader(reader)
+        self._find, self._read = finder(detector), plate_reader(reader)
         self._reader = Reader(CoreSession(reader))
 
     @cached_property
@@ -127,7 +135,7 @@ class Judge:
 
     def detector(self, core: ModelProto) -> Loss:
         """Have another detector find for the pair's reader."""
-        find = finder(core, self._pad)
+        find = self._finder(core)
         dev, train = self._dev.find(find), self._train.find(find)
         before = [*self._found[0], *self._found[1]]
         pairs = [pair for a, b in zip(before, [*dev, *train], strict=True) for pair in same_plates(a, b)]

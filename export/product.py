@@ -13,11 +13,14 @@ from edge_alpr.config import DetectConfig
 from edge_alpr.evaluate.stills import MATCH_IOU
 from edge_alpr.feed import Feed
 from edge_alpr.geometry import box_iou, quad_box
+from edge_alpr.ports import Session
 from edge_alpr.stages.detect import Detector, DetectorSpec
+from edge_alpr.stages.near import MIN_WIDTH_PX, THRESHOLD, Near
 from edge_alpr.stages.read import Reader
 from edge_alpr.stages.rectify import cut
 from edge_alpr.types import Detection, Luma, Read, Tensors
 
+_USUAL = DetectConfig()
 Find = Callable[[Luma], list[Detection]]
 ReadPlates = Callable[[Luma, Sequence[Detection]], list[Read]]
 
@@ -41,8 +44,29 @@ class CoreSession:
 
 def finder(core: ModelProto, pad: int) -> Find:
     """The product's detector on a graph."""
+    return detector(CoreSession(core), input_size(core), pad)
+
+
+def near_finder(near: ModelProto, first: ModelProto, pad: int) -> Find:
+    """The product's detector on the graph `first`, with a second look on the graph `near`."""
+    return looking_again(first, CoreSession(near), input_size(near), pad)
+
+
+def looking_again(first: ModelProto, session: Session, window: tuple[int, int], pad: int) -> Find:
+    """The product's detector on a graph, with a second look by a session on windows of (rows, columns)."""
+    asked = DetectConfig(threshold=THRESHOLD, min_width_px=MIN_WIDTH_PX)
+    return Near(finder(first, pad), detector(session, window, pad, asked), window, input_size(first))
+
+
+def detector(session: Session, size: tuple[int, int], pad: int, asked: DetectConfig = _USUAL) -> Detector:
+    """The product's detector on a session that takes luma of (rows, columns)."""
+    return Detector(session, asked, DetectorSpec(Feed("luma", (1, 1, *size)), pad=pad))
+
+
+def input_size(core: ModelProto) -> tuple[int, int]:
+    """Rows and columns that a detector's graph takes."""
     rows, columns = (int(d.dim_value) for d in core.graph.input[0].type.tensor_type.shape.dim[2:])
-    return Detector(CoreSession(core), DetectConfig(), DetectorSpec(Feed("luma", (1, 1, rows, columns)), pad=pad))
+    return rows, columns
 
 
 def plate_reader(core: ModelProto) -> ReadPlates:

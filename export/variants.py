@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,12 +22,9 @@ from onnx import ModelProto
 from rich.console import Console
 
 from edge_alpr.camera.pictures import load_luma
-from edge_alpr.config import DetectConfig
 from edge_alpr.evaluate import load_dataset
-from edge_alpr.feed import Feed
 from edge_alpr.infer.card import Card, InputCard, Kind, OutputCard, VariantCard
 from edge_alpr.infer.package import ModelPackage, list_packages, write_card
-from edge_alpr.stages.detect import Detector, DetectorSpec
 from edge_alpr.types import Tensors
 from export.alike import Alike, GpuPair, compare, frames_of
 from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, reader_for_gpu
@@ -35,12 +33,13 @@ from export.judge import SETS, Judge, Loss, damaged_crops, verdict
 from export.nodes import load_full, store_halves
 from export.parser import problems
 from export.precision import CPU, GPU, Feeds, Recipe, cautious, to_int8
-from export.product import finder, plate_reader
+from export.product import detector, finder, looking_again, near_finder, plate_reader
 from export.report import Row, median_ms, show
 
 SHIPPED = Path("edge_alpr/models")
 PRECISIONS = ("fp32", "fp16", "int8")
-CALIBRATION_FRAMES, CALIBRATION_CROPS = 32, 512
+CALIBRATION_FRAMES, CALIBRATION_WINDOWS, CALIBRATION_CROPS = 32, 400, 512
+"""Pictures, pictures with plates to look at again, and crops."""
 ALIKE_EVERY = {"fp32": 1, "fp16": 4, "int8": 4}
 """Which dash cam frames the GPU's graphs are compared on with the CPU's way: each, each fourth."""
 
@@ -78,28 +77,30 @@ class _Recorder:
         return {"scores": np.zeros((1, 1), np.float32), "quads": np.zeros((1, 1, 4, 2), np.float32)}
 
 
-def calibration(package: ModelPackage, data: Path) -> list[Feeds]:
-    """Real frames or crops of `train` as the network is fed them."""
+def calibration(package: ModelPackage, data: Path, first: ModelProto | None = None) -> list[Feeds]:
+    """Real frames, windows or crops of `train` as the network is fed them; `first` finds what it looks at again."""
     card = package.card
     if card.kind == "reader":
         crops = np.stack([crop for crop, _ in damaged_crops(data, CALIBRATION_CROPS, seed=5)])[:, None]
         return [{"crops": part} for part in np.array_split(crops, max(1, len(crops) // 32))]
-    recorder, (rows, columns) = _Recorder(), card.input.shape[2:]
-    spec = DetectorSpec(Feed("luma", (1, 1, rows, columns)), pad=_pad(card))
-    detector = Detector(recorder, DetectConfig(), spec)
+    recorder, size = _Recorder(), (card.input.shape[2], card.input.shape[3])
+    find = looking_again(first, recorder, size, _pad(card)) if first else detector(recorder, size, _pad(card))
     images = [image for name in SETS for image in load_dataset(data / name, "train")]
-    for image in images[:: max(1, len(images) // CALIBRATION_FRAMES)]:
-        detector(load_luma(image.path))
+    wanted = CALIBRATION_WINDOWS if first else CALIBRATION_FRAMES
+    for image in images[:: max(1, len(images) // wanted)]:
+        find(load_luma(image.path))
     return [{"luma": luma} for luma in recorder.fed]
 
 
-def precisions(package: ModelPackage, judge: Judge, data: Path) -> Iterator[Variant]:
-    """A network in each precision, judged."""
+def precisions(
+    package: ModelPackage, judge: Judge, data: Path, first: ModelProto | None = None
+) -> Iterator[Variant]:
+    """A network in each precision, judged; one that looks again at what `first` finds is for the CPU only."""
     core = load_full(package.model)
     measure = judge.detector if package.card.kind == "detector" else judge.reader
-    half, feeds = to_half(core), calibration(package, data)
+    half, feeds = to_half(core), calibration(package, data, first)
     loss = measure(rehearse(half))
-    for where, recipe in (("cpu", CPU), ("gpu", GPU)):
+    for where, recipe in (("cpu", CPU), ("gpu", GPU))[: 1 if first else 2]:
         yield Variant(package, where, "fp32", core)
         yield Variant(package, where, "fp16", half, loss, verdict("fp16", loss))
         yield least_cautious(Variant(package, where, "int8", core), recipe, feeds, measure)
@@ -219,22 +220,36 @@ def _pad(card: Card) -> int:
     return card.detector.pad if card.detector else 0
 
 
-def _judge(detector: ModelPackage, reader: ModelPackage, data: Path) -> Judge:
-    graphs = [load_full(package.model) for package in (detector, reader)]
-    return Judge(data, graphs[0], graphs[1], _pad(detector.card))
-
-
 def _packages(folder: Path) -> tuple[list[ModelPackage], ModelPackage]:
-    """A folder's detectors of whole frames, and its reader. Exits where a package is broken or missing."""
+    """A folder's detectors, the first of them the largest of whole frames, and its reader.
+
+    Exits where a package is broken or missing.
+    """
     listed = list_packages(folder)
     if broken := [item.problem for item in listed if item.package is None]:
         sys.exit("; ".join(broken))
     packages = [item.package for item in listed if item.package and not item.package.card.variant]
-    detectors = [package for package in packages if package.card.detector and package.card.detector.tier != "near"]
+    detectors = [package for package in packages if package.card.kind == "detector"]
     readers = [package for package in packages if package.card.kind == "reader"]
-    if not detectors or len(readers) != 1:
+    if all(map(_looks_again, detectors)) or len(readers) != 1:
         sys.exit(f"{folder}: detectors and one reader are wanted, found {len(detectors)} and {len(readers)}")
-    return detectors, readers[0]
+    return sorted(detectors, key=lambda package: (_looks_again(package), -len(package.model))), readers[0]
+
+
+def _looks_again(package: ModelPackage) -> bool:
+    return package.card.detector is not None and package.card.detector.tier == "near"
+
+
+def judged(detectors: Sequence[ModelPackage], reader: ModelPackage, data: Path) -> Iterator[Variant]:
+    """All networks in all precisions. What looks again does so after the first of the detectors."""
+    reads, first = load_full(reader.model), load_full(detectors[0].model)
+    for package in detectors:
+        again, pad, core = _looks_again(package), _pad(package.card), load_full(package.model)
+        find = partial(near_finder, first=first, pad=pad) if again else partial(finder, pad=pad)
+        judge = Judge(data, core, reads, find)
+        yield from precisions(package, judge, data, first if again else None)
+        if package is detectors[0]:
+            yield from precisions(reader, judge, data)
 
 
 def main(
@@ -251,11 +266,9 @@ def main(
     detectors, reader = _packages(models)
     console = Console() if sys.stdout.isatty() else Console(width=160)
     variants: list[Variant] = []
-    judges = {package.path: _judge(package, reader, data) for package in detectors}
-    for package in [*detectors, reader]:
-        for variant in precisions(package, judges.get(package.path, judges[detectors[0].path]), data):
-            console.print(f"{file_name(variant, plane)}: {variant.refused or 'judged'}", highlight=False)
-            variants.append(variant)
+    for variant in judged(detectors, reader, data):
+        console.print(f"{file_name(variant, plane)}: {variant.refused or 'judged'}", highlight=False)
+        variants.append(variant)
     alike, unlike = check_alike(variants, data, plane)
     variants = [replace(v, refused=v.refused or unlike.get(file_name(v, plane), "")) for v in variants]
     made = {file_name(variant, plane): composed(variant, plane) for variant in variants}

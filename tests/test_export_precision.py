@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_gate_lets_half_pass_and_stops_ruined_weights(street: Path):
-    judge = Judge(street, shipped("detector"), shipped("reader"), PAD, damaged=12)
+    judge = Judge(street, shipped("detector"), shipped("reader"), partial(finder, pad=PAD), damaged=12)
     assert verdict("fp16", judge.reader(rehearse(to_half(shipped("reader"))))) == ""
     ruined = judge.reader(coarsened(shipped("reader"), bits=2))
     assert ruined.points_lost > 1

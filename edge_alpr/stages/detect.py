@@ -161,6 +161,8 @@ def nms(quads: NDArray[np.floating], scores: Floats, most_iou: float) -> list[in
 
     No two that stay overlap by more than `most_iou`; equal scores keep their order.
     """
+    if len(quads) == 1:
+        return [0]
     boxes = np.concatenate([quads.min(axis=1), quads.max(axis=1)], axis=1).astype(np.float64)
     overlaps = _overlaps(boxes) > most_iou
     left = np.ones(len(boxes), np.bool_)

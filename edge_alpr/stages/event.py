@@ -233,13 +233,15 @@ class EventMaker:
 
     def _note_neighbours(self, lives: Sequence[_Life]) -> None:
         """Plates of one frame further apart than they are wide belong to different vehicles."""
-        for one, other in combinations(lives, 2):
+        placed = [(life, _place(life.sighting)) for life in lives]
+        for (one, here), (other, there) in combinations(placed, 2):
             if one.sighting.camera_id == other.sighting.camera_id:
-                apart = _are_apart(one.sighting, other.sighting)
+                apart = math.dist(here[:2], there[:2]) > max(here[2], there[2])
                 note_neighbour(one.neighbours, track_key(other.sighting), apart)
                 note_neighbour(other.neighbours, track_key(one.sighting), apart)
 
 
-def _are_apart(one: Sighting, other: Sighting) -> bool:
-    a, b = (box_state(sighting.current.detection.quad) for sighting in (one, other) if sighting.current)
-    return math.hypot(float(a[0] - b[0]), float(a[1] - b[1])) > float(max(a[2], b[2]))
+def _place(sighting: Sighting) -> list[float]:
+    """Centre x, centre y, width and height of a plate that is in view; nothing of one that is not."""
+    current = sighting.current
+    return box_state(current.detection.quad).tolist() if current else []

@@ -23,6 +23,8 @@ SHRUNK = 0.75
 WORTH = 1.3
 """How many times larger than in the detector's input a plate must appear in the window."""
 SAME_PLATE_IOU = 0.4
+THRESHOLD, MIN_WIDTH_PX = 0.2, 8.0
+"""What the second look's detector is asked for, in window pixels: it knows already that there is a plate."""
 
 
 class Near:
