@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from edge_alpr.config import Config, Precision, Tier
+from edge_alpr.config import Config, Tier
 from edge_alpr.errors import ModelError
 from edge_alpr.formats import NO_FORMATS, Formats, open_formats
 from edge_alpr.infer import adapt
@@ -92,8 +92,7 @@ def open_detector(config: Config, tier: Tier | None = None, listen: Listener | N
 def _looking_again(
     config: Config, once: OpenDetector, input_size: tuple[int, int], listen: Listener | None
 ) -> OpenDetector:
-    wanted_precision: Precision = "full" if config.models.precision == "full" else "auto"  # it may have no variant
-    package = in_precision(load_package(shipped("detector", "near")), wanted_precision)
+    package = in_precision(load_package(shipped("detector", "near")), config.models.precision)
     session, spec = open_session(package, config.models.threads), adapt.detector_spec(package.card)
     wanted = msgspec.structs.replace(config.detect, threshold=THRESHOLD, min_width_px=MIN_WIDTH_PX)
     look: Find = Detector(session, wanted, spec)

@@ -78,7 +78,7 @@ def _of_classes(boxes: Floats, scores: Floats, classes: Floats, plates: tuple[in
 
 
 def _hits(scores: Floats, least: float) -> NDArray[np.intp]:
-    if not bool(np.all((scores >= 0) & (scores <= 1.001))):
+    if scores.size and not (scores.min() >= 0 and scores.max() <= 1.001):
         raise ModelError(
             "the detector gives scores that are not between 0 and 1; use another package ([models] detector)"
         )

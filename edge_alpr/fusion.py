@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_alpr.evidence import NONE, TWINS, Interpret, fold, read_from_slots
+from edge_alpr.evidence import GIVEN, NONE, TAKEN, TWINS, Interpret, fold, read_from_slots
 from edge_alpr.types import Crop, Floats, Read
 
 _MISREAD = 0.02
@@ -124,9 +124,9 @@ class Fusion:
             return np.zeros((0, NONE + 1), np.float32)
         views = min(max(1.0, self._weight / self._best), _MAX_VIEWS)
         slots = _softmax(self._logs[:, : NONE + 1] * (views / self._weight)).astype(np.float32)
-        for (taken, given), lead in zip(TWINS, self._logs[:, NONE + 1 :].T, strict=True):
-            swap = lead < 0
-            slots[swap, given], slots[swap, taken] = slots[swap, taken], slots[swap, given]
+        for row, twin in zip(*np.nonzero(self._logs[:, NONE + 1 :] < 0), strict=True):
+            taken, given = TWINS[twin]
+            slots[row, given], slots[row, taken] = slots[row, taken], slots[row, given]
         return slots
 
     def read(self, interpret: Interpret = read_from_slots) -> Read:
@@ -148,10 +148,11 @@ class Fusion:
 
 def _logs(slots: Floats) -> _Doubles:
     """Log probabilities of the folded slots, then for each pair of twins how far the first leads; (L, 39)."""
-    floor = _FLOOR / (NONE + 1)
-    logs = np.log((1.0 - _FLOOR) * fold(slots).astype(np.float64) + floor)
-    leads = [np.log((slots[:, a] + floor) / (slots[:, b] + floor)) for a, b in TWINS]
-    return np.column_stack([logs, *leads])
+    floor, logs = _FLOOR / (NONE + 1), np.empty((len(slots), _COLUMNS))
+    rows = slots.astype(np.float64)
+    logs[:, : NONE + 1] = (1.0 - _FLOOR) * fold(rows) + floor
+    logs[:, NONE + 1 :] = (rows[:, TAKEN] + floor) / (rows[:, GIVEN] + floor)
+    return np.log(logs, out=logs)
 
 
 _ABSENT = _logs(np.eye(NONE + 1, dtype=np.float32)[NONE:])[0]

@@ -178,7 +178,7 @@ def preference(old: Sighting, new: Sighting) -> float:
         for sighting in (old, new)
     ]
     chances = [text_scores(fold(sighting.read.slots), texts) for sighting in (old, new)]
-    odds = [math.log(max(float(c[1]), _LEAST) / max(float(c[0]), _LEAST)) for c in chances]
+    odds = [math.log(max(c[1], _LEAST) / max(c[0], _LEAST)) for c in chances]
     return sum(w * odd for w, odd in zip(worth, odds, strict=True)) / max(worth)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TypeAlias
 
-import numpy as np
-
-from edge_alpr.geometry import quad_box
+from edge_alpr.geometry import Rect, quad_box
 from edge_alpr.types import Floats
 
 _AREA = 300.0
@@ -21,20 +21,21 @@ _GROWTH = 0.35
 """Spread of the logarithm of a plate's height against its prediction."""
 
 
-def box_state(quad: Floats) -> Floats:
-    """Centre x, centre y, width and height of the box around a quad, (4,) float32 pixels."""
+Place: TypeAlias = tuple[float, float, float, float]
+"""Centre x, centre y, width and height of a box, in pixels."""
+
+
+def box_state(quad: Floats) -> Place:
+    """The state of the box around a quad."""
     x0, y0, x1, y1 = quad_box(quad)
-    return np.array([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], np.float32)
+    return (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
 
 
-def grown_box(state: Floats) -> Floats:
+def grown_box(state: Place) -> Rect:
     """The box of a state with half its height around it: a flat plate that jumps a little still overlaps."""
-    half = state[2:] / 2 + state[3] / 2
-    return np.concatenate([state[:2] - half, state[:2] + half])
-
-
-def _scale(motion: Floats) -> np.float32:
-    return np.float32(math.sqrt(abs(float(np.linalg.det(motion[:, :2])))))
+    x, y, width, height = state
+    half = (width + height) / 2
+    return x - half, y - height, x + half, y + height
 
 
 class Path:
@@ -44,42 +45,59 @@ class Path:
     near and far plates alike.
     """
 
-    def __init__(self, state: Floats) -> None:
+    def __init__(self, state: Place) -> None:
         self.state = state
-        self._velocity = np.zeros(4, np.float32)
-        self._variance = np.array([[_NOISE**2, 0.0], [0.0, _SPEED**2]])
+        self._velocity: Place = (0.0, 0.0, 0.0, 0.0)
+        self._place, self._both, self._speed = _NOISE**2, 0.0, _SPEED**2
+        """The covariance: of the place, of place and speed, of the speed."""
 
-    def ahead(self, dt_s: float, motion: Floats | None) -> Floats:
-        """The state in `dt_s` seconds, (4,), in the picture of a camera that itself moved by `motion` (2, 3)."""
-        state = self.state + self._velocity * np.float32(dt_s)
+    def ahead(self, dt_s: float, motion: Floats | None) -> Place:
+        """The state in `dt_s` seconds, in the picture of a camera that itself moved by `motion` (2, 3)."""
+        x, y, width, height = (s + v * dt_s for s, v in zip(self.state, self._velocity, strict=True))
         if motion is not None:
-            state = np.concatenate([motion[:, :2] @ state[:2] + motion[:, 2], state[2:] * _scale(motion)])
-        state[2:] = np.maximum(state[2:], 1.0)
-        return state
+            (a, b, c), (d, e, f) = motion.tolist()
+            scale = _scale(a, b, d, e)
+            x, y, width, height = a * x + b * y + c, d * x + e * y + f, width * scale, height * scale
+        return x, y, max(width, 1.0), max(height, 1.0)
 
     def predict(self, dt_s: float, motion: Floats | None) -> None:
         """Move on to the state `ahead`."""
-        step = np.array([[1.0, dt_s], [0.0, 1.0]])
-        spread = _ACCELERATION**2 * np.array([[dt_s**4 / 4, dt_s**3 / 2], [dt_s**3 / 2, dt_s**2]])
-        self._variance = step @ self._variance @ step.T + spread
         self.state = self.ahead(dt_s, motion)
         if motion is not None:
-            turned = motion[:, :2] @ self._velocity[:2]
-            self._velocity = np.concatenate([turned, self._velocity[2:] * _scale(motion)])
+            (a, b, _), (d, e, _) = motion.tolist()
+            scale, (x, y, width, height) = _scale(a, b, d, e), self._velocity
+            self._velocity = a * x + b * y, d * x + e * y, width * scale, height * scale
+        pushed = _ACCELERATION**2 * dt_s**2
+        self._place += dt_s * (2 * self._both + dt_s * self._speed) + pushed * dt_s**2 / 4
+        self._both += dt_s * self._speed + pushed * dt_s / 2
+        self._speed += pushed
 
-    def correct(self, state: Floats) -> None:
+    def correct(self, state: Place) -> None:
         """Take where the plate was found."""
-        gain = self._variance[:, 0] / (self._variance[0, 0] + _NOISE**2)
-        error = state - self.state
-        self.state = self.state + np.float32(gain[0]) * error
-        self._velocity = self._velocity + np.float32(gain[1]) * error
-        self._variance = self._variance - np.outer(gain, self._variance[0])
+        total = self._place + _NOISE**2
+        place_gain, speed_gain = self._place / total, self._both / total
+        errors = [found - foretold for found, foretold in zip(state, self.state, strict=True)]
+        self.state = _moved(self.state, place_gain, errors)
+        self._velocity = _moved(self._velocity, speed_gain, errors)
+        self._speed -= speed_gain * self._both
+        self._both -= place_gain * self._both
+        self._place -= place_gain * self._place
 
-    def evidence(self, state: Floats) -> float:
+    def evidence(self, state: Place) -> float:
         """How far a plate found there speaks for this one rather than another, in nats."""
-        size = max(1.0, float(self.state[3] + self.state[2] / 4) / 2)
-        variance = float(self._variance[0, 0]) + _NOISE**2
-        away = float(np.sum((state[:2] - self.state[:2]) ** 2)) / size**2
-        grown = math.log(max(float(state[3]), 1.0) / max(float(self.state[3]), 1.0)) / _GROWTH
+        size = max(1.0, (self.state[3] + self.state[2] / 4) / 2)
+        variance = self._place + _NOISE**2
+        away = ((state[0] - self.state[0]) ** 2 + (state[1] - self.state[1]) ** 2) / size**2
+        grown = math.log(max(state[3], 1.0) / max(self.state[3], 1.0)) / _GROWTH
         density = math.exp(-0.5 * (away / variance + grown**2)) / (2.0 * math.pi * variance)
         return math.log((1.0 - _JUMP) * _AREA * density + _JUMP)
+
+
+def _moved(state: Place, gain: float, errors: Sequence[float]) -> Place:
+    x, y, width, height = (s + gain * error for s, error in zip(state, errors, strict=True))
+    return x, y, width, height
+
+
+def _scale(a: float, b: float, d: float, e: float) -> float:
+    """How much larger a motion makes what is seen."""
+    return math.sqrt(abs(a * e - b * d))

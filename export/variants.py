@@ -32,7 +32,7 @@ from export.half import rehearse, to_half
 from export.judge import SETS, Judge, Loss, damaged_crops, verdict
 from export.nodes import load_full, store_halves
 from export.parser import problems
-from export.precision import CPU, GPU, Feeds, Recipe, cautious, to_int8
+from export.precision import CPU, GPU, NEAR, Feeds, Recipe, cautious, to_int8
 from export.product import detector, finder, looking_again, near_finder, plate_reader
 from export.report import Row, median_ms, show
 
@@ -100,7 +100,7 @@ def precisions(
     measure = judge.detector if package.card.kind == "detector" else judge.reader
     half, feeds = to_half(core), calibration(package, data, first)
     loss = measure(rehearse(half))
-    for where, recipe in (("cpu", CPU), ("gpu", GPU))[: 1 if first else 2]:
+    for where, recipe in ((("cpu", NEAR),) if first else (("cpu", CPU), ("gpu", GPU))):
         yield Variant(package, where, "fp32", core)
         yield Variant(package, where, "fp16", half, loss, verdict("fp16", loss))
         yield least_cautious(Variant(package, where, "int8", core), recipe, feeds, measure)

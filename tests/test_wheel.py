@@ -21,7 +21,7 @@ else:
 
 MOST_PAIR_BYTES, MOST_ONNX_BYTES = 6_000_000, 9_000_000
 """Of the networks that run together in one precision, and of all."""
-MOST_WHEEL_BYTES = 10_000_000
+MOST_WHEEL_BYTES = 11_000_000
 FROM_EXTRAS = {"cryptography", "matplotlib", "starlette", "uvicorn"}  # imported only where they are used
 NOT_FROM_PIP = {"gi", "tensorrt", "cuda"}  # the distribution's or JetPack's; imported only where they are used
 
@@ -90,7 +90,7 @@ def test_it_holds_the_detectors_and_a_reader_each_with_its_card(wheel: Path):
     assert (kinds.count("reader"), kinds.count("reader int8")) == (1, 1)
     detectors = [card for card in cards if card["kind"] == "detector"]
     tiers = sorted((card["detector"].get("tier", "large"), "variant" in card) for card in detectors)
-    assert tiers == [("large", False), ("large", True), ("near", False), ("small", False), ("small", True)]
+    assert tiers == [(tier, variant) for tier in ("large", "near", "small") for variant in (False, True)]
 
 
 def test_it_holds_the_sample_drive(wheel: Path):

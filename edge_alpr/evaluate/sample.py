@@ -64,7 +64,7 @@ def _write(frame: Frame, plates: list[_Plate], folder: Path, ride: str) -> Label
 def _label(plate: _Plate) -> LabelledPlate:
     quad = as_quad(plate.quad)
     width, height = quad_size(quad)
-    x0, y0, x1, y1 = (float(v) for v in quad_box(quad))
+    x0, y0, x1, y1 = quad_box(quad)
     alone = width >= _SMALL_PX and plate.visible >= _WHOLE
     lines = 2 if width < _SQUARE * height else 1
     return LabelledPlate((x0, y0, x1, y1), plate.text, "ok" if alone else "hard", lines)

@@ -13,7 +13,7 @@ from edge_alpr.errors import ImageError
 from edge_alpr.evaluate.calibration import Calibration, calibrate, char_statements, plate_statements
 from edge_alpr.evaluate.figures import GROUPS, Conditions, Figures, Group, Outcome, figures, share
 from edge_alpr.evaluate.labels import BoxPx, LabelledImage, LabelledPlate
-from edge_alpr.geometry import box_iou, quad_box, quad_size
+from edge_alpr.geometry import Rect, box_iou, quad_box, quad_size
 from edge_alpr.types import Floats, Read
 
 MATCH_IOU = 0.3
@@ -188,7 +188,7 @@ class Pair:
     iou: float
 
 
-def match(truths: Sequence[Floats], found: Sequence[Floats]) -> dict[int, Pair]:
+def match(truths: Sequence[Rect | Floats], found: Sequence[Rect | Floats]) -> dict[int, Pair]:
     """Match boxes one to one, the largest overlap first, from `MATCH_IOU` up: by number of the truth."""
     overlaps = [(box_iou(a, b), i, j) for i, a in enumerate(truths) for j, b in enumerate(found)]
     pairs: dict[int, Pair] = {}

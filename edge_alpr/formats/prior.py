@@ -100,7 +100,7 @@ class Formats:
         live = [i for i in np.argsort(-weights)[:_MOST].tolist() if weights[i] > _CRUMB * whole]
         told = {c.plate: c.score for c in read.candidates}
         missing = [text for text in self._fitted(live, rows, tuple(told)) if text not in told]
-        told.update(zip(missing, text_scores(rows, missing).tolist(), strict=True))
+        told.update(zip(missing, text_scores(rows, missing), strict=True))
         for number in live:
             texts = [text for text in told if self.tiles[number].fits(text)]
             for text, mass in zip(texts, tile_scores(rows, self.tiles[number], texts).tolist(), strict=True):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import onnxruntime as ort
@@ -26,8 +25,10 @@ class CpuSession:
     def __init__(self, package: ModelPackage, threads: int) -> None:
         self._where = str(package.path)
         self._identity = f"onnxruntime-cpu:{package.card.sha256[:12]}"
-        with self._translated("cannot be opened"):
+        try:
             self._session = ort.InferenceSession(package.model, _options(threads), providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise self._translated("cannot be opened", error) from error
         nodes = self._session.get_inputs()
         inputs = [Port(node.name, _dtype(node.type), _shape(node.shape)) for node in nodes]
         self._outputs = list(package.card.output.names)
@@ -41,18 +42,16 @@ class CpuSession:
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> Tensors:
         """Run once; the arrays given back are new. Raises `ModelError` when ONNX Runtime refuses."""
-        with self._translated("did not run"):
-            results = self._session.run(self._outputs, dict(feeds))
+        try:
+            results = self._session.run(self._outputs, feeds)
+        except Exception as error:
+            raise self._translated("did not run", error) from error
         return dict(zip(self._outputs, results, strict=True))
 
-    @contextmanager
-    def _translated(self, what: str) -> Iterator[None]:
-        """ONNX Runtime's errors share no base class, so all of them become a `ModelError` here, once."""
-        try:
-            yield
-        except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ModelError(f"{self._where}: the model {what}: {reason}; check it: edge-alpr doctor") from error
+    def _translated(self, what: str, error: Exception) -> ModelError:
+        """ONNX Runtime's errors share no base class, so any of them becomes a `ModelError`."""
+        reason = " ".join(str(error).split())[:300]
+        return ModelError(f"{self._where}: the model {what}: {reason}; check it: edge-alpr doctor")
 
 
 def open_session(package: ModelPackage, threads: int = 0) -> Session:

@@ -15,14 +15,14 @@ from rich.text import Text
 from edge_alpr.config import DetectConfig
 from edge_alpr.doctor.networks import GOLDEN_BOX, GOLDEN_TEXT, golden_frame, median_ms
 from edge_alpr.errors import ModelError
-from edge_alpr.geometry import box_iou, box_quad, quad_box
+from edge_alpr.geometry import Rect, box_iou, box_quad, quad_box
 from edge_alpr.infer import adapt
 from edge_alpr.infer.package import ModelPackage, list_packages, load_package, shipped_folder
 from edge_alpr.infer.rungs import open_session
 from edge_alpr.ports import Session
 from edge_alpr.stages.detect import Detector
 from edge_alpr.stages.read import Reader
-from edge_alpr.types import Detection, Floats, Luma
+from edge_alpr.types import Detection, Luma
 
 STEPS = ("hash and card", "graph", "trial run")
 _SAME_PLACE = 0.3
@@ -108,14 +108,13 @@ def _detect(package: ModelPackage, session: Session) -> tuple[str, float]:
     return ("found" if hit else "not found") + others, median_ms(lambda: find(frame))
 
 
-def _window(frame: Luma, box: Floats) -> tuple[Luma, Floats]:
+def _window(frame: Luma, box: Rect) -> tuple[Luma, Rect]:
     """What the second look is shown of the golden frame: the plate in the middle, two thirds of the width."""
-    reach, scale = np.array([120, 72]), 2 / 3
-    x, y = (round(float(v)) for v in (box[:2] + box[2:]) / 2)
-    part = frame[y - reach[1] : y + reach[1], x - reach[0] : x + reach[0]]
-    window = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    corner = np.tile(np.array([x, y]) - reach, 2)
-    return np.asarray(window, np.uint8), np.asarray((box - corner) * scale, np.float32)
+    (x0, y0, x1, y1), scale = box, 2 / 3
+    left, top = round((x0 + x1) / 2) - 120, round((y0 + y1) / 2) - 72
+    window = cv2.resize(frame[top : top + 144, left : left + 240], (160, 96), interpolation=cv2.INTER_AREA)
+    place = (x0 - left) * scale, (y0 - top) * scale, (x1 - left) * scale, (y1 - top) * scale
+    return np.asarray(window, np.uint8), place
 
 
 def _read(package: ModelPackage, session: Session) -> tuple[str, float]:

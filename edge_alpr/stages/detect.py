@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +14,9 @@ from edge_alpr.boxes import FORMATS, FormatName
 from edge_alpr.config import DetectConfig
 from edge_alpr.errors import ImageError
 from edge_alpr.feed import Feed, FeedBuffer
-from edge_alpr.geometry import resized
+from edge_alpr.geometry import Points, Rect, box_iou, points_box, resized
 from edge_alpr.ports import Session
-from edge_alpr.types import Detection, Floats, Luma, Tensors
+from edge_alpr.types import Detection, Luma, Tensors
 
 MOST_ENLARGED = 2.0
 MOST_HITS = 512
@@ -46,7 +49,7 @@ class DetectorSpec:
 SHIPPED = DetectorSpec()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Letterbox:
     """How a frame lies in the detector's input; `frame` and `size` there are (width, height), `origin` is (x, y)."""
 
@@ -57,19 +60,20 @@ class Letterbox:
     @property
     def scale(self) -> _Doubles:
         """Input pixels per frame pixel, (2,): along x and along y (they differ by rounding only)."""
-        return np.array(self.size, np.float64) / self.frame
+        return np.array(self._scale)
 
-    def to_frame(self, points: NDArray[np.floating]) -> _Doubles:
-        """Input pixels to frame pixels; the last axis is x, y."""
-        return (points.astype(np.float64) + self._shift) / self.scale - 0.5
+    def to_frame(self, points: Points) -> list[list[float]]:
+        """Points in input pixels to frame pixels."""
+        (sx, sy), (x0, y0) = self._scale, self.origin
+        return [[(x - x0 + 0.5) / sx - 0.5, (y - y0 + 0.5) / sy - 0.5] for x, y in points]
 
     def to_input(self, points: NDArray[np.floating]) -> _Doubles:
         """Frame pixels to input pixels; the last axis is x, y."""
-        return (points.astype(np.float64) + 0.5) * self.scale - self._shift
+        return (points.astype(np.float64) + 0.5) * self.scale - 0.5 + np.array(self.origin, np.float64)
 
-    @property
-    def _shift(self) -> float | _Doubles:
-        return 0.5 if self.origin == (0, 0) else 0.5 - np.array(self.origin, np.float64)
+    @cached_property
+    def _scale(self) -> tuple[float, float]:
+        return self.size[0] / self.frame[0], self.size[1] / self.frame[1]
 
 
 def letterbox(frame: tuple[int, int], input_size: tuple[int, int], centred: bool = False) -> Letterbox:
@@ -125,60 +129,54 @@ def decode(outputs: Tensors, fit: Letterbox, config: DetectConfig, spec: Detecto
     scores, quads = pick([outputs[name] for name in spec.outputs], spec.plates, config.threshold)
     if scores.size == 0:
         return []
-    if scores.size > MOST_HITS:
-        first = np.argsort(-scores, kind="stable")[:MOST_HITS]
-        scores, quads = scores[first], quads[first]
-    mapped = fit.to_frame(quads)
-    usable = plate_like(mapped, fit.frame, config.min_width_px)
-    mapped, scores = mapped[usable], scores[usable]
-    best = nms(mapped, scores, config.nms_iou)[: config.max_plates]
-    return [Detection(mapped[i].astype(np.float32), min(float(scores[i]), 1.0)) for i in best]
+    hits = zip(scores.tolist(), quads.tolist(), strict=True)
+    first = sorted(hits, key=lambda hit: -hit[0])[:MOST_HITS]
+    mapped = [fit.to_frame(quad) for _, quad in first]
+    best = choose_plates(mapped, fit.frame, config)
+    return [Detection(np.array(mapped[i], np.float32), min(first[i][0], 1.0)) for i in best]
 
 
-def plate_like(quads: _Doubles, frame: tuple[int, int], min_width_px: float) -> NDArray[np.bool_]:
-    """Which of the quads (N, 4, 2) could be plates of a frame (width, height); (N,) bool.
+def choose_plates(quads: Sequence[Points], frame: tuple[int, int], config: DetectConfig) -> list[int]:
+    """Which of a frame's quads, best first, are plates: no two of them overlap by more than `nms_iou`.
+
+    Greedy suppression by the IoU of their upright boxes; what is not `plate_like` suppresses nothing.
+    """
+    chosen: list[int] = []
+    boxes: list[Rect] = []
+    for i, quad in enumerate(quads):
+        box = points_box(quad)
+        if any(box_iou(box, other) > config.nms_iou for other in boxes):
+            continue
+        if plate_like(quad, frame, config.min_width_px):
+            chosen.append(i)
+            boxes.append(box)
+            if len(chosen) == config.max_plates:
+                break
+    return chosen
+
+
+def plate_like(quad: Points, frame: tuple[int, int], min_width_px: float) -> bool:
+    """Whether a quad could be a plate of a frame (width, height).
 
     Out are quads that are not finite, not convex, mirrored, without area, too small, outside the frame,
     or reaching further over its border than the frame is large.
     """
-    finite = np.isfinite(quads).all(axis=(1, 2), keepdims=True)
-    quads = np.where(finite, quads, 0.0)  # a point, which is not convex
-    size = np.array(frame, np.float64)
-    low, high = quads.min(axis=1), quads.max(axis=1)
-    inside = ((high > -0.5) & (low < size - 0.5) & (low >= -size) & (high <= 2 * size)).all(axis=1)
-    edges = quads[:, [1, 2, 3, 0]] - quads
-    before = edges[:, [3, 0, 1, 2]]
-    turns = before[..., 0] * edges[..., 1] - before[..., 1] * edges[..., 0]
-    convex = turns.min(axis=1) > MIN_TURN * np.abs(turns).mean(axis=1)
-    lengths = np.hypot(edges[..., 0], edges[..., 1])
-    wide = lengths[:, 0] + lengths[:, 2] >= 2 * min_width_px
-    high_enough = lengths[:, 1] + lengths[:, 3] >= 2 * MIN_HEIGHT_PX
-    return np.asarray(inside & convex & wide & high_enough)
+    if not all(math.isfinite(v) for point in quad for v in point):
+        return False
+    low_x, low_y, high_x, high_y = points_box(quad)
+    (width, height), (a, b, c, d) = frame, quad
+    if not (-0.5 < high_x <= 2 * width and -width <= low_x < width - 0.5):
+        return False
+    if not (-0.5 < high_y <= 2 * height and -height <= low_y < height - 0.5):
+        return False
+    turns = [_turn(d, a, b), _turn(a, b, c), _turn(b, c, d), _turn(c, d, a)]
+    if not min(turns) > MIN_TURN * sum(map(abs, turns)) / 4:
+        return False
+    wide = math.dist(a, b) + math.dist(c, d) >= 2 * min_width_px
+    return wide and math.dist(b, c) + math.dist(d, a) >= 2 * MIN_HEIGHT_PX
 
 
-def nms(quads: NDArray[np.floating], scores: Floats, most_iou: float) -> list[int]:
-    """Greedy suppression by the IoU of the upright boxes of quads (N, 4, 2): what stays, best first.
-
-    No two that stay overlap by more than `most_iou`; equal scores keep their order.
-    """
-    if len(quads) == 1:
-        return [0]
-    boxes = np.concatenate([quads.min(axis=1), quads.max(axis=1)], axis=1).astype(np.float64)
-    overlaps = _overlaps(boxes) > most_iou
-    left = np.ones(len(boxes), np.bool_)
-    kept: list[int] = []
-    for i in np.argsort(-scores, kind="stable"):
-        if left[i]:
-            kept.append(int(i))
-            left &= ~overlaps[i]
-    return kept
-
-
-def _overlaps(boxes: _Doubles) -> _Doubles:
-    """IoU of every two boxes (xmin, ymin, xmax, ymax): (N, 4) to (N, N)."""
-    low, high = boxes[:, :2], boxes[:, 2:]
-    sides = np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])
-    inter = np.prod(np.maximum(sides, 0.0), axis=2)
-    areas = np.prod(high - low, axis=1)
-    total = areas[:, None] + areas[None] - inter
-    return np.asarray(inter / np.maximum(total, 1e-12))
+def _turn(before: Sequence[float], corner: Sequence[float], after: Sequence[float]) -> float:
+    """Cross product of the edges to a corner and from it: positive where the way turns as a plate's corners do."""
+    x, y = corner
+    return (x - before[0]) * (after[1] - y) - (y - before[1]) * (after[0] - x)

@@ -28,7 +28,7 @@ from edge_alpr.passages import (
     track_key,
     without_pictures,
 )
-from edge_alpr.path import box_state
+from edge_alpr.path import Place, box_state
 from edge_alpr.types import Sighting, State
 
 _NAMESPACE = UUID("7d1c2c5e-5f0b-5d0e-9a4e-0c6d3a1f8b52")
@@ -118,7 +118,7 @@ class EventMaker:
             if sighting.reads > passage.sighting.reads:
                 passage.sighting = without_pictures(sighting)
             return []
-        left = float(text_scores(fold(sighting.read.slots), [passage.text])[0])
+        left = text_scores(fold(sighting.read.slots), [passage.text])[0]
         if left > _TURNED or not self._is_convincing(sighting, ended=False):
             return []
         if alike(text, passage.text):
@@ -241,7 +241,5 @@ class EventMaker:
                 note_neighbour(other.neighbours, track_key(one.sighting), apart)
 
 
-def _place(sighting: Sighting) -> list[float]:
-    """Centre x, centre y, width and height of a plate that is in view; nothing of one that is not."""
-    current = sighting.current
-    return box_state(current.detection.quad).tolist() if current else []
+def _place(sighting: Sighting) -> Place:
+    return box_state((sighting.current or sighting.best).detection.quad)

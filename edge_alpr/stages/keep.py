@@ -65,7 +65,7 @@ def patch_quad(quad: Floats, width: int, height: int) -> Floats:
 def _surroundings(quad: Floats, frame_width: int, frame_height: int) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of what is kept around a plate, in pixels of the frame."""
     width, height = quad_size(quad)
-    x0, y0, x1, y1 = (float(v) for v in quad_box(quad))
+    x0, y0, x1, y1 = quad_box(quad)
     left, top = max(0, int(x0 - PATCH_MARGIN * width)), max(0, int(y0 - PATCH_MARGIN * height))
     right = min(frame_width, int(x1 + PATCH_MARGIN * width) + 1)
     return left, top, right, min(frame_height, int(y1 + PATCH_MARGIN * height) + 1)

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from edge_alpr.geometry import box_iou, quad_box
-from edge_alpr.types import Detection, Floats, Luma
+from edge_alpr.geometry import Rect, box_iou, quad_box
+from edge_alpr.types import Detection, Luma
 
 Find: TypeAlias = Callable[[Luma], list[Detection]]
 """Plates of a picture, quads in its pixels."""
@@ -59,22 +59,21 @@ class Near:
     def _again(self, luma: Luma, detection: Detection, seen_at: float) -> Detection:
         box = quad_box(detection.quad)
         scale = self._scale(box)
-        whole = bool((box[:2] >= 0).all() and (box[2:] < luma.shape[::-1]).all())
+        height, width = luma.shape
+        whole = box[0] >= 0 and box[1] >= 0 and box[2] < width and box[3] < height
         if scale < WORTH * seen_at or not whole:
             return detection
         rows, columns = self._window.shape
-        shift = np.array([columns / 2, rows / 2]) - scale * (box[:2] + box[2:]) / 2
+        shift = np.array([columns - scale * (box[0] + box[2]), rows - scale * (box[1] + box[3])]) / 2
         matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
         cv2.warpAffine(
             luma, matrix, (columns, rows), self._window, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         quads = [((seen.quad - shift) / scale).astype(np.float32) for seen in self._look(self._window)]
-        best = max(quads, key=lambda quad: box_iou(quad_box(quad), box), default=None)
-        if best is None or box_iou(quad_box(best), box) < SAME_PLATE_IOU:
-            return detection
-        return Detection(best, detection.score)
+        overlap, best = max(((box_iou(quad_box(q), box), i) for i, q in enumerate(quads)), default=(0.0, 0))
+        return Detection(quads[best], detection.score) if overlap >= SAME_PLATE_IOU else detection
 
-    def _scale(self, box: Floats) -> float:
+    def _scale(self, box: Rect) -> float:
         """Window pixels per frame pixel."""
-        width, height = (float(v) for v in box[2:] - box[:2])
-        return min(PLATE_PX / max(width, 1.0), MOST_HEIGHT * self._window.shape[0] / max(height, 1.0))
+        width, height = max(box[2] - box[0], 1.0), max(box[3] - box[1], 1.0)
+        return min(PLATE_PX / width, MOST_HEIGHT * self._window.shape[0] / height)

@@ -151,7 +151,7 @@ def _run_slots(chances: Floats, runs: Sequence[_Run]) -> Floats:
             merged = chances[left.last : right.first, right.char].prod()
             rows[i + 1] *= 1 - merged
             rows[i + 1, NONE] += merged
-    top = rows[range(len(runs)), [run.char for run in runs]]
+    top = rows[np.arange(len(runs)), [run.char for run in runs]]
     rows[:, NONE] = np.minimum(rows[:, NONE], 0.999 * top)
     return np.asarray(rows / rows.sum(axis=1, keepdims=True), np.float32)
 

@@ -52,5 +52,6 @@ def sharpness(crop: Luma) -> float:
 
 def clipped(quad: Floats, frame: tuple[int, int]) -> bool:
     """Whether a corner of the quad lies outside the frame (width, height) or within a pixel of its border."""
-    last = np.array(frame, np.float32) - 1
-    return bool(np.any(quad < BORDER_PX) or np.any(quad > last - BORDER_PX))
+    x0, y0, x1, y1 = geometry.quad_box(quad)
+    last_x, last_y = frame[0] - 1 - BORDER_PX, frame[1] - 1 - BORDER_PX
+    return x0 < BORDER_PX or y0 < BORDER_PX or x1 > last_x or y1 > last_y

@@ -19,7 +19,7 @@ from rapidfuzz.distance import LCSseq
 from edge_alpr.config import TrackConfig
 from edge_alpr.evidence import UNREAD, Interpret, canonical, read_from_slots
 from edge_alpr.fusion import Alignment, Fusion, quality, same_text
-from edge_alpr.geometry import box_iou, resized
+from edge_alpr.geometry import Rect, box_iou, resized
 from edge_alpr.path import Path, box_state, grown_box
 from edge_alpr.types import Detection, Floats, Luma, Observation, Read, Sighting
 
@@ -229,7 +229,7 @@ class Tracker:
         worths = [self._worth(grown_box(box_state(detection.quad)), known) for detection in detections]
         return sorted(range(len(detections)), key=lambda index: -worths[index])
 
-    def _worth(self, box: Floats, known: Sequence[tuple[Floats, float]]) -> float:
+    def _worth(self, box: Rect, known: Sequence[tuple[Rect, float]]) -> float:
         overlap, worth = max(((box_iou(place, box), worth) for place, worth in known), default=(0.0, 0.0))
         return worth if overlap >= self._config.min_overlap else math.inf
 
