@@ -21,6 +21,7 @@ from edge_alpr.bench import Bench
 from edge_alpr.bench.budget import figures, missed, parse_budget
 from edge_alpr.bench.meter import STAGES, Meter, Spans
 from edge_alpr.bench.outcome import Outputs, prepare, publish
+from edge_alpr.bench.paced import paced
 from edge_alpr.bench.process import CpuTimes, loads, split_stat, whole_load
 from edge_alpr.bench.rendered import TEXTS, draw
 from edge_alpr.bench.report import Machine, Report, Setting, read_json, times, write_json
@@ -127,7 +128,7 @@ def test_wrong_wishes_are_refused() -> None:
     for size in ("1920", "x", "10x10", "1280x-1"):
         with pytest.raises(ConfigError, match="WIDTHxHEIGHT"):
             parse_size(size)
-    for wish in (("slow", None, None, None), ("fast", "a.mp4", 1, None), ("fast", "a.mp4", None, "1280x720")):
+    for wish in (("slow", None, None, None), ("fast", ["a.mp4"], 1, None), ("fast", ["a.mp4"], None, "1280x720")):
         with pytest.raises(ConfigError):
             make_request(*wish, (1.0, None))
 
@@ -167,7 +168,7 @@ class Slow:
 
 def test_at_a_live_pace_the_newest_frame_wins_and_what_is_dropped_is_released_and_counted() -> None:
     source = Slow()
-    metered = Metered(lambda: source, "live", False, Meter(open_board(), 0.0, None))
+    metered = Metered(paced(lambda: source, "live", False), Meter(open_board(), 0.0, None))
     stamps = []
     for frame in metered:
         stamps.append(frame.index)
@@ -186,7 +187,7 @@ def test_a_recording_too_short_goes_on_with_stamps_that_grow() -> None:
         opened.append(Slow())
         return opened[-1]
 
-    metered = Metered(opener, "fast", True, Meter(open_board(), 0.0, None))
+    metered = Metered(paced(opener, "fast", True), Meter(open_board(), 0.0, None))
     stamps = [frame.stamp_ns for frame, _ in zip(metered, range(70), strict=False)]
 
     assert [source.closed for source in opened] == [True, True, False]

@@ -13,7 +13,7 @@ from edge_alpr.errors import ConfigError
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[sourc]\n", "unknown key 'sourc'; known here: source, models"),
+        ("[sourc]\n", "unknown key 'sourc'; known here: source, cameras, models"),
         ("[detect]\nthreshhold = 0.5\n", "unknown key 'detect.threshhold'; known here: threshold, nms_iou"),
         ('[detect]\nthreshold = "high"\n', "detect.threshold: expected float, got str"),
         ("[detect]\nthreshold = 1.5\n", "detect.threshold: expected float <= 1.0"),

@@ -46,7 +46,7 @@ from edge_alpr.ops.governor import (
     Level,
 )
 from edge_alpr.ops.steering import FrameAge, Sensors, Steering, UnknownBoard, Window
-from edge_alpr.pipeline import Effort, Identity, Pipeline, Stages
+from edge_alpr.pipeline import Effort, Identity, Lane, Pipeline, Stages
 from edge_alpr.screen import show_summary, watching
 from edge_alpr.stages.event import EventMaker
 from edge_alpr.stages.track import CameraMotion, Tracker
@@ -358,9 +358,10 @@ class Row:
             observation(slots_of(text), (200 + 300 * i, 400, 300 + 300 * i, 422)) for i, text in enumerate(self.TEXTS)
         ]
         tracker = Tracker(TrackConfig())
+        lane = Lane(CameraMotion(), tracker, tracker)
         detections = [o.detection for o in self.seen]
         decide = EventMaker(EventConfig(), "car-7")
-        stages = Stages(lambda luma: detections, self._cut, self._read, CameraMotion(), tracker, decide, spare=tracker)
+        stages = Stages(lambda luma: detections, self._cut, self._read, lambda: lane, decide)
         self.pipeline = Pipeline(stages, Identity("car-7", "unset", {}))
         self.pipeline.effort = effort
 
