@@ -195,6 +195,17 @@ def test_the_same_vehicle_in_later_tracks_is_not_told_again_until_it_was_gone_fo
     assert len({d.uuid for d in driver.told}) == 2
 
 
+def test_another_camera_whose_frames_are_a_little_older_does_not_shorten_the_cool_down() -> None:
+    driver = Driver(EventMaker(EventConfig(cooldown_s=60), "dev42"))
+    driver.passage("B69BMA", 10, 1)
+    for i in range(30 * 40):  # another vehicle ahead for 40 s, seen by both cameras, the rear one 0.3 s late
+        at_s = 11 + i / 30
+        driver.see(sighting("TR05YPP", at_s, 2, reads=i + 1))
+        driver.see(replace(sighting("TR05YPP", at_s - 0.3, 2, reads=i + 1), camera_id="rear"))
+    assert driver.passage("B69BMA", 52, 3) == []
+    assert len(driver.passage("B69BMA", 120, 4)) == 2, "and does not lengthen it"
+
+
 def test_o_and_zero_are_the_same_vehicle() -> None:
     driver = Driver()
     driver.passage("BO9BMI", 10, 1)

@@ -37,8 +37,8 @@ class Paced:
         self._live = pace == "live"
         self._repeat = repeat
         self._closed = False
-        self._before = SourceCounters()
-        self._dropped = 0
+        self._mapping_ns = 0
+        self._taken = self._dropped = 0
         self._origin_ns: int | None = None
         self._stamp_ns = -_USUAL_NS
         self._period_ns = _USUAL_NS
@@ -50,18 +50,14 @@ class Paced:
 
     @property
     def counters(self) -> SourceCounters:
-        """Of the recording, all its repetitions together, with the frames that were dropped here."""
-        inner, before = self._source.counters, self._before
-        return replace(
-            inner,
-            frames=before.frames + inner.frames,
-            mapping_ns=before.mapping_ns + inner.mapping_ns,
-            dropped=self._dropped,
-        )
+        """Of the recording; `frames` are those handed out, and the others were dropped here."""
+        inner = self._source.counters
+        mapping_ns = self._mapping_ns + inner.mapping_ns
+        return replace(inner, frames=self._taken, dropped=self._dropped, mapping_ns=mapping_ns)
 
     def __iter__(self) -> Iterator[Frame]:
         while (yield from self._play(self._stamp_ns + self._period_ns)) and self._repeat:
-            self._before = self.counters
+            self._mapping_ns += self._source.counters.mapping_ns
             self._source.__exit__(None, None, None)
             self._source = self._opener()
 
@@ -93,6 +89,7 @@ class Paced:
             if self._closed:
                 frame.release()
                 return False
+            self._taken += 1
             yield replace(frame, stamp_ns=stamp_ns)
         return True
 

@@ -44,6 +44,7 @@ class Several:
         self._info = _joint_info([source.info for source in sources.values()])
         self._given: Counter[str] = Counter()
         self._lost: dict[str, SourceError] = {}
+        self._unsaid: list[SourceError] = []
         self._closed = False
         self._frames: Generator[Frame, None, None] | None = None
 
@@ -121,12 +122,13 @@ class Several:
         if not isinstance(error, SourceError):
             raise error
         self._lost[camera_id] = error
+        self._unsaid.append(error)
         if len(self._lost) < len(self._sources):
             _log.warning("%s is lost, the others go on: %s", camera_id, error)
 
     def _raise_lost(self) -> None:
-        """The error of the camera that was lost, or of all of them as one."""
-        errors = list(self._lost.values())
+        """The error of the camera that was lost, or of all of them as one; once."""
+        errors, self._unsaid = self._unsaid, []
         if len(errors) > 1:
             raise type(errors[0])("; ".join(map(str, errors))) from errors[0]
         if errors:
