@@ -21,13 +21,14 @@ from edge_alpr.errors import CameraLostError, ConfigError, SourceCorruptError, S
 from edge_alpr.ports import FrameSource
 from edge_alpr.types import Frame, SourceCounters, SourceInfo
 
+NAMES = ("front", "rear", "left")
 GREYS = {"front": 60, "rear": 200}
 
 
 def cameras(*uris: Path | str, **settings: float) -> FrameSource:
     configs = [
         SourceConfig(uri=str(uri), camera_id=name, **settings)  # type: ignore[arg-type]
-        for name, uri in zip(("front", "rear", "left"), uris, strict=False)
+        for name, uri in zip(NAMES, uris, strict=False)
     ]
     return together(configs, open_source)
 
@@ -161,19 +162,19 @@ class Clockwork:
         self.close()
 
 
-@pytest.mark.parametrize("periods_s", [(0.01, 0.01), (0.005, 0.04)])
-def test_a_slow_consumer_gives_each_camera_its_turns(periods_s: tuple[float, float]) -> None:
-    sources = {name: Clockwork(name, period_s) for name, period_s in zip(("front", "rear"), periods_s, strict=True)}
+@pytest.mark.parametrize("periods_s", [(0.01, 0.01, 0.01), (0.005, 0.02, 0.04)])
+def test_a_slow_consumer_gives_each_camera_its_turns(periods_s: tuple[float, ...]) -> None:
+    """However quick one of them is; each is done 100 ms after its turn came, and was pulled no sooner than then."""
+    sources = {name: Clockwork(name, period_s) for name, period_s in zip(NAMES, periods_s, strict=True)}
     with Several(sources) as source:
-        taken = take(iter(source), 40, busy_s=0.05)
+        taken = take(iter(source), 30, busy_s=0.1)
         counters = source.counters
     turns = [camera for camera, _, _ in taken]
-    assert {b for a, b in pairwise(turns[2:]) if a == "front"} == {"rear"}
-    assert 19 <= turns.count("front") <= 21
-    assert max(age for _, _, age in taken[2:]) < 50 + 1e3 * max(periods_s) + 100
-    for name, period_s in zip(("front", "rear"), periods_s, strict=True):
-        dropped = counters.cameras[name].dropped
-        assert 0.8 * (40 * 0.05 / period_s - 22) <= dropped <= 1.6 * 40 * 0.05 / period_s
+    assert all(set(turns[i : i + 3]) == set(NAMES) for i in range(6, 27)), "each once in any three turns"
+    assert max(age for _, _, age in taken[6:]) < 100 + 1e3 * max(periods_s) + 50, "not two turns of others"
+    for name, period_s in zip(NAMES, periods_s, strict=True):
+        shown = 30 * 0.1 / period_s
+        assert 0.8 * (shown - 13) <= counters.cameras[name].dropped <= 1.6 * shown
     assert counters.dropped == sum(each.dropped for each in counters.cameras.values())
     assert {name for each in sources.values() for name in each.released_on} == {"MainThread"}
 
@@ -208,7 +209,8 @@ def test_a_fault_of_the_program_is_not_taken_for_a_lost_camera() -> None:
     sources = {"front": front, "rear": Clockwork("rear", 0.01)}
     with pytest.raises(ZeroDivisionError), Several(sources) as source:
         take(iter(source), 1000)
-    assert threading.active_count() == 1
+    assert source.counters.frames < 20
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("camera ")]
 
 
 def test_closing_from_another_thread_ends_all() -> None:
