@@ -187,6 +187,15 @@ def test_a_quick_consumer_loses_nothing() -> None:
     assert Counter(camera for camera, _, _ in taken)["front"] == pytest.approx(30, abs=3)
 
 
+def test_silent_cameras_hold_up_no_other() -> None:
+    sources = {name: Clockwork(name, period_s) for name, period_s in zip(NAMES, (60.0, 60.0, 0.02), strict=True)}
+    begin = time.monotonic()
+    with Several(sources) as source:
+        taken = take(iter(source), 30)
+    assert Counter(camera for camera, _, _ in taken) == {"front": 1, "rear": 1, "left": 28}
+    assert time.monotonic() - begin < 5
+
+
 def test_a_camera_that_is_lost_does_not_end_the_others(caplog: pytest.LogCaptureFixture) -> None:
     sources = {"front": Clockwork("front", 0.01, dies_after=3), "rear": Clockwork("rear", 0.01)}
     with pytest.raises(CameraLostError, match="front went away"), Several(sources) as source:
