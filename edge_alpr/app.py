@@ -19,7 +19,7 @@ from edge_alpr.infer.package import configured, in_precision, load_package, ship
 from edge_alpr.infer.rungs import open_session
 from edge_alpr.ops.governor import Governor, Level
 from edge_alpr.ops.steering import Sensors, Steering
-from edge_alpr.pipeline import Effort, Identity, Pipeline, Stages, Tracking
+from edge_alpr.pipeline import Effort, Identity, Lane, Pipeline, Stages, Tracking
 from edge_alpr.spans import HeardSession, Listener, heard
 from edge_alpr.stages.again import ReadAgain
 from edge_alpr.stages.detect import Detector
@@ -137,20 +137,22 @@ def make_pipeline(
     wrap: Callable[[Tracking], Tracking] = _plain,
     listen: Listener | None = None,
 ) -> Pipeline:
-    """A fresh pipeline: its tracker and its memory of told plates are empty.
+    """A fresh pipeline: without tracks, its memory of told plates empty.
 
-    `wrap` may listen to the tracker, `listen` to the times of all stages.
+    `wrap` may listen to the tracker of each camera, `listen` to the times of all stages.
     """
-    tracker = Tracker(config.track, models.formats.interpret)
+
+    def lane() -> Lane:
+        tracker = Tracker(config.track, models.formats.interpret)
+        return Lane(CameraMotion(), wrap(tracker), tracker)
+
     stages = Stages(
         detect=models.detect,
         cut=models.cut,
         read=models.read,
-        motion=CameraMotion(),
-        track=wrap(tracker),
+        lane=lane,
         decide=EventMaker(config.event, device_id(config), models.formats),
         guess=models.formats.guess,
-        spare=tracker,
     )
     return Pipeline(stages, Identity(device_id(config), clock_source, models.identities), listen)
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from edge_alpr import __version__
-from edge_alpr.config import Config, load_config
+from edge_alpr.config import MOST_CAMERAS, Config, load_config, with_sources
 from edge_alpr.errors import EdgeAlprError, OutputClosedError
 from edge_alpr.shelf.commands import models
 
@@ -82,9 +82,11 @@ def common(
 @app.command()
 def run(
     source: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Path, file://, dir://FOLDER, rtsp://…, v4l2:///dev/videoN, csi://N or sample://drive.", metavar="URI"
+            help="Path, file://, dir://FOLDER, rtsp://…, v4l2:///dev/videoN, csi://N or sample://drive; "
+            "once for each camera.",
+            metavar="URI",
         ),
     ] = None,
     config: ConfigOption = None,
@@ -103,6 +105,7 @@ def run(
     edge-alpr run --source sample://drive
     edge-alpr run --source dir://frames --events plates.jsonl
     edge-alpr run --source v4l2:///dev/video0 --limit 60
+    edge-alpr run --source rtsp://10.0.0.7/front --source rtsp://10.0.0.8/rear
     ```
     """
     from edge_alpr.drive import Drive  # here, so that `--help` does not load the networks' run-time
@@ -119,10 +122,10 @@ def run(
                 show_summary(console, drive.summary)
 
 
-def _override(config: Config, source: str | None, events: str | None, store: str | None) -> Config:
+def _override(config: Config, sources: list[str] | None, events: str | None, store: str | None) -> Config:
     replace = msgspec.structs.replace
-    if source is not None:
-        config = replace(config, source=replace(config.source, uri=source))
+    if sources:
+        config = with_sources(config, sources)
     if events is not None:
         config = replace(config, output=replace(config.output, events=events))
     if store is not None:
@@ -215,7 +218,8 @@ def evaluate(
 def bench(
     *,
     source: Annotated[
-        str | None, typer.Option(help="As for `run`; a recording too short for --duration is repeated.", metavar="URI")
+        list[str] | None,
+        typer.Option(help="As for `run`; a recording too short for --duration is repeated.", metavar="URI"),
     ] = None,
     pace: Annotated[
         str, typer.Option(help="live: frames come by their time, the newest wins; fast: as quick as it goes.")
@@ -224,6 +228,9 @@ def bench(
         int | None, typer.Option(help="Instead of a source: so many rendered plates in view.", min=0, max=12)
     ] = None,
     size: Annotated[str | None, typer.Option(help="Of the frames of --plates.", metavar="WxH")] = None,
+    cameras: Annotated[
+        int | None, typer.Option(help="So many of them with --plates, all alike.", min=1, max=MOST_CAMERAS)
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads for a network.", min=0)] = None,
     tier: Annotated[str | None, typer.Option(help="Shipped detector: large or small.")] = None,
     duration: Annotated[float | None, typer.Option(help="Measure so long.", min=0.1, metavar="SECONDS")] = None,
@@ -245,6 +252,7 @@ def bench(
     edge-alpr bench --json today.json
     edge-alpr bench --pace live --source rtsp://10.0.0.7/front --duration 60
     edge-alpr bench --plates 4 --size 1920x1080 --threads 1 --duration 20
+    edge-alpr bench --plates 1 --cameras 2 --pace live
     edge-alpr bench --compare yesterday.json
     edge-alpr bench --budget p99=33ms,fps=30,rss=400MB
     ```
@@ -254,7 +262,7 @@ def bench(
     from edge_alpr.bench.request import configure, make_request
 
     wanted = prepare(Outputs(json_file, plot, trace), compare, budget)
-    request = make_request(pace, source, plates, size, (warm_up, duration))
+    request = make_request(pace, source, plates, size, (warm_up, duration), cameras)
     settings = configure(_override(load_config(config), source, None, None), threads, tier)
     measurement = Bench(request, settings)
     with _stopping(measurement.stop):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import msgspec
 import tomli_w
@@ -26,6 +27,7 @@ Limit = Annotated[float, Meta(ge=0)]
 Precision: TypeAlias = Literal["auto", "full", "int8"]
 Tier: TypeAlias = Literal["large", "small"]
 """The shipped detectors: the large one finds more, the small one is faster."""
+MOST_CAMERAS = 4
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -177,6 +179,8 @@ class Config(Section, frozen=True):
     """The whole file."""
 
     source: SourceConfig = SourceConfig()
+    cameras: tuple[SourceConfig, ...] = ()
+    """Further cameras, read in the same drive as `source`; at most three, each with a `camera_id` of its own."""
     models: ModelsConfig = ModelsConfig()
     detect: DetectConfig = DetectConfig()
     track: TrackConfig = TrackConfig()
@@ -187,6 +191,19 @@ class Config(Section, frozen=True):
     stills: StillsConfig = StillsConfig()
     learning: LearningConfig = LearningConfig()
     governor: GovernorConfig = GovernorConfig()
+
+    def __post_init__(self) -> None:
+        """Refuse cameras that cannot be told apart. Raises `ConfigError`."""
+        names = [source.camera_id for source in self.sources]
+        if len(names) > MOST_CAMERAS:
+            raise ConfigError(f"{len(names)} cameras; one drive reads at most {MOST_CAMERAS}")
+        if twins := [name for name in names if names.count(name) > 1]:
+            raise ConfigError(f"two cameras have the camera_id '{twins[0]}'; give each one of its own")
+
+    @property
+    def sources(self) -> tuple[SourceConfig, ...]:
+        """All cameras, the first one first."""
+        return (self.source, *self.cameras)
 
 
 def parse_config(text: str, origin: str = "configuration") -> Config:
@@ -200,6 +217,8 @@ def parse_config(text: str, origin: str = "configuration") -> Config:
         return msgspec.convert(data, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{origin}: {_readable(str(error))}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from error
 
 
 def load_config(path: Path | None) -> Config:
@@ -211,6 +230,14 @@ def load_config(path: Path | None) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     return parse_config(text, str(path))
+
+
+def with_sources(config: Config, uris: Sequence[str]) -> Config:
+    """A configuration with a camera for each URI. Those that it has keep their settings, new ones are `camera1` on."""
+    known = config.sources[: len(uris)]
+    new = [SourceConfig(camera_id=f"camera{place}") for place in range(len(known), len(uris))]
+    first, *others = (msgspec.structs.replace(s, uri=uri) for s, uri in zip((*known, *new), uris, strict=True))
+    return msgspec.structs.replace(config, source=first, cameras=tuple(others))
 
 
 def format_config(config: Config) -> str:
@@ -227,6 +254,10 @@ def _refuse_unknown_keys(data: dict[str, Any], kind: type[Section], origin: str,
         inner = fields[key]
         if isinstance(inner, type) and issubclass(inner, Section) and isinstance(value, dict):
             _refuse_unknown_keys(value, inner, origin, f"{prefix}{key}.")
+        elif get_args(inner)[:1] == (SourceConfig,) and isinstance(value, list):
+            for place, table in enumerate(value):
+                if isinstance(table, dict):
+                    _refuse_unknown_keys(table, SourceConfig, origin, f"{prefix}{key}[{place}].")
 
 
 def _readable(message: str) -> str:

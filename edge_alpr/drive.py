@@ -13,6 +13,7 @@ from rich.console import Console
 
 from edge_alpr.app import Models, make_pipeline, open_models, steer
 from edge_alpr.camera import open_source, wall_ms
+from edge_alpr.camera.several import together
 from edge_alpr.config import Config, SourceConfig
 from edge_alpr.device import open_board
 from edge_alpr.ops.governor import Governor
@@ -27,7 +28,7 @@ from edge_alpr.sinks.store import EventStore
 from edge_alpr.sinks.terminal import Terminal
 from edge_alpr.spans import Listener
 from edge_alpr.stages.keep import encode
-from edge_alpr.types import SourceInfo
+from edge_alpr.types import SourceCounters, SourceInfo
 
 
 @dataclass(slots=True)
@@ -61,6 +62,8 @@ class Summary:
     stages: dict[str, tuple[float, float]] | None = None
     models: dict[str, str] = field(default_factory=dict)
     """The identities of the networks that ran."""
+    cameras: dict[str, SourceCounters] = field(default_factory=dict)
+    """By their ids, where there were several."""
 
     @property
     def fps(self) -> float:
@@ -81,7 +84,7 @@ class Screen:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a measurement puts into a drive: a source of its own, and a listener.
+    """What a measurement puts into a drive: sources of its own, something around all of them, and a listener.
 
     Besides the stages of `Pipeline` it hears of `load` (the models), of `store` where a frame had something to tell,
     and last of `total`: the frame in hand to its events stored and told.
@@ -89,13 +92,14 @@ class Probe:
 
     source: Callable[[SourceConfig], FrameSource] = open_source
     listen: Listener | None = None
+    around: Callable[[FrameSource], FrameSource] = lambda source: source
 
 
 UNMEASURED = Probe()
 
 
 class Drive:
-    """One run over a source: every event is stored, then told.
+    """One run over a source, or several at a time: every event is stored, then told.
 
     A live source is governed where the configuration says so; a recording only by a `governor` that is given.
     `sensors` tell it of the board and the speed; left out, it is this board and no speed.
@@ -136,7 +140,7 @@ class Drive:
         started, begin_ms = time.monotonic(), wall_ms()
         with ExitStack() as stack:
             models = self._load()
-            source = stack.enter_context(self._probe.source(config.source))
+            source = stack.enter_context(self._probe.around(together(config.sources, self._probe.source)))
             store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
             dispatcher = Dispatcher(store, self._subscribers(stack, begin_ms))
             self._screen.opened(source.info)
@@ -158,8 +162,9 @@ class Drive:
                     news = pipeline.process(frame)
                     read = time.perf_counter_ns()
                     if steering is not None:
-                        steering.frame(frame.stamp_ns, read - begun, pipeline.searched, time.monotonic_ns())
-                        self._screen.status(steering.governor.status)
+                        now_ns = time.monotonic_ns()
+                        steering.frame(frame.stamp_ns, read - begun, pipeline.searched, now_ns, frame.camera_id)
+                    self._screen.status(_status(steering, source))
                     for told in news:
                         self._tell(told, dispatcher, started)
                     learning.take(pipeline.ended, news)
@@ -234,12 +239,19 @@ class Drive:
         summary.seconds = time.monotonic() - started
         summary.dropped, summary.restarts = counters.dropped, counters.restarts
         summary.caps_changes, summary.unreadable = counters.caps_changes, counters.unreadable
-        summary.last_restart = counters.last_restart
+        summary.last_restart, summary.cameras = counters.last_restart, counters.cameras
         summary.pictures_lost = store.counters.pictures_lost
         summary.stages = {
             name: (pipeline.timings.percentile(name, 50), pipeline.timings.percentile(name, 99))
             for name in pipeline.timings.stages
         }
+
+
+def _status(steering: Steering | None, source: FrameSource) -> str:
+    """What is not as usual: the governor's level, and cameras that are gone."""
+    level = steering.governor.status if steering else ""
+    lost = [f"{name} lost" for name, counters in source.counters.cameras.items() if counters.lost]
+    return "; ".join(filter(None, [level, *lost]))
 
 
 def _tell_times(listen: Listener, begun: int, read: int, stored: bool) -> None:

@@ -31,6 +31,8 @@ _ENOUGH_READS = 5
 """More reads of one track make its text no surer beside another one."""
 _LEAST = 1e-4
 """No text is less probable than this, however sure the slots are."""
+_BESIDE_NS = 10_000_000_000
+"""Stamps of several cameras are never so far apart, with all their delays."""
 _MOST = 512
 _MOST_NEIGHBOURS = 128
 
@@ -88,7 +90,10 @@ class Passage:
 
 
 class Passages:
-    """The passages within the cool-down. A media clock that goes back is taken as no time passing."""
+    """The passages within the cool-down. A media clock that goes back is taken as no time passing.
+
+    A little back is another camera's frame, taken a little earlier: the clock stays.
+    """
 
     def __init__(self, cooldown_s: float) -> None:
         self._cooldown_ns = cooldown_s * 1e9
@@ -106,6 +111,8 @@ class Passages:
     def advance(self, stamp_ns: int) -> None:
         """The media clock now; passages older than the cool-down are forgotten."""
         if self._now_ns is not None and stamp_ns < self._now_ns:
+            if self._now_ns - stamp_ns < _BESIDE_NS:
+                return
             for passage in self._passages:
                 passage.last_ns += stamp_ns - self._now_ns
         self._now_ns = stamp_ns

@@ -92,25 +92,41 @@ class Deciding(Protocol):
         """Close what is open."""
 
 
+@dataclass(slots=True)
+class Lane:
+    """What each camera has of its own: its motion and its tracks."""
+
+    motion: Motion
+    track: Tracking
+    spare: Sparing | None = None
+    """Without, every frame is searched and every plate read, whatever the effort."""
+    coasted: int = 0
+    """Frames of this camera since one was searched."""
+
+    def moved(self) -> Floats | None:
+        """How the camera moved since its frame before; not worth knowing where nothing is followed."""
+        return self.motion.shift() if self.spare is None or self.spare.following else None
+
+
 @dataclass(frozen=True)
 class Stages:
-    """The stages in their order; the first three are plain callables."""
+    """The stages in their order; the first three are plain callables. All but the lanes serve all cameras."""
 
     detect: Callable[[Luma], list[Detection]]
     cut: Callable[[Luma, Detection], Crop]
     read: Callable[[Sequence[Crop]], list[Read]]
-    motion: Motion
-    track: Tracking
+    lane: Callable[[], Lane]
+    """Makes the lane of a camera, at its first frame."""
     decide: Deciding
     guess: Callable[[Read], RegionGuess | UnsetType] = lambda read: UNSET
     """Where a plate may come from."""
-    spare: Sparing | None = None
-    """Without, every frame is searched and every plate read, whatever the effort."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is done: plates are looked for in every `interval`-th frame, and at most `reads` of them read."""
+    """How much is done: plates are looked for in every `interval`-th frame of a camera, and at most `reads` of a frame
+    are read.
+    """
 
     interval: int = 1
     reads: int | None = None
@@ -171,7 +187,7 @@ class Told:
 
 
 class Pipeline:
-    """Runs the stages over frames, one at a time, on one thread."""
+    """Runs the stages over frames of one or more cameras, one at a time, on one thread."""
 
     def __init__(self, stages: Stages, identity: Identity, listen: Listener | None = None) -> None:
         """`listen` hears of motion, detect, and, where there are plates, rectify and read, then of track."""
@@ -184,7 +200,7 @@ class Pipeline:
         """May be changed between two frames."""
         self.searched = False
         """Whether plates were looked for in the newest frame."""
-        self._coasted = 0
+        self._lanes: dict[str, Lane] = {}
         self.ended: list[Sighting] = []
         """The tracks that ended with the newest frame, or at the end of everything."""
 
@@ -201,28 +217,29 @@ class Pipeline:
     def process(self, frame: Frame) -> list[Told]:
         """Take one frame; it is released as soon as its crops are cut."""
         self.counts.frames += 1
-        self.searched = self._stages.spare is None or self._coasted + 1 >= self.effort.interval
+        lane = self._lanes.get(frame.camera_id) or self._lanes.setdefault(frame.camera_id, self._stages.lane())
+        self.searched = lane.spare is None or lane.coasted + 1 >= self.effort.interval
         if self.searched:
-            self._coasted = 0
-            return self._search(frame)
-        self._coasted += 1
-        self._coast(frame)
+            lane.coasted = 0
+            return self._search(frame, lane)
+        lane.coasted += 1
+        self._coast(frame, lane)
         return []
 
-    def _coast(self, frame: Frame) -> None:
+    def _coast(self, frame: Frame, lane: Lane) -> None:
         start = time.perf_counter_ns()
         with frame:
-            self._stages.motion.look(frame.luma)
-        if self._stages.spare is not None:
-            self._stages.spare.coast(frame.stamp_ns, self._motion())
+            lane.motion.look(frame.luma)
+        if lane.spare is not None:
+            lane.spare.coast(frame.stamp_ns, lane.moved())
         self.ended = []
         self.counts.coasted += 1
         self.timings.stages["track"].append((time.perf_counter_ns() - start) / 1e6)
 
-    def _search(self, frame: Frame) -> list[Told]:
+    def _search(self, frame: Frame, lane: Lane) -> list[Told]:
         start = time.perf_counter_ns()
         with frame:
-            self._stages.motion.look(frame.luma)
+            lane.motion.look(frame.luma)
             looked = time.perf_counter_ns()
             detections = self._stages.detect(frame.luma)
             found = time.perf_counter_ns()
@@ -230,17 +247,15 @@ class Pipeline:
             patches = [patch(frame.luma, d) for d in detections]
             scene = small_scene(frame) if detections else None
         cut = time.perf_counter_ns()
-        reads = self._read(crops, frame.stamp_ns)
+        reads = self._read(crops, frame.stamp_ns, lane)
         read = time.perf_counter_ns()
-        motion = self._motion()
+        motion = lane.moved()
         moved = time.perf_counter_ns()
         seen = [
             Observation(d, c, r, p, scene)
             for d, c, r, p in zip(detections, crops, reads, patches, strict=True)
         ]
-        sightings = self._stages.track.update(
-            seen, frame.stamp_ns, frame.epoch_ms, frame.camera_id, motion
-        )
+        sightings = lane.track.update(seen, frame.stamp_ns, frame.epoch_ms, frame.camera_id, motion)
         self.ended = [sighting for sighting in sightings if sighting.lost]
         decisions = self._stages.decide.update(sightings)
         end = time.perf_counter_ns()
@@ -251,17 +266,12 @@ class Pipeline:
         self.counts.reads += sum(1 for r in reads if r.plate)
         return [self._told(decision) for decision in decisions]
 
-    def _motion(self) -> Floats | None:
-        """How the camera moved since the frame before; not worth knowing where nothing is followed."""
-        spare = self._stages.spare
-        return self._stages.motion.shift() if spare is None or spare.following else None
-
-    def _read(self, crops: Sequence[Crop], stamp_ns: int) -> list[Read]:
+    def _read(self, crops: Sequence[Crop], stamp_ns: int, lane: Lane) -> list[Read]:
         """The reads of a frame's crops, in their order; `UNREAD` for those beyond what is read of one frame."""
         most = self.effort.reads
-        if self._stages.spare is None or most is None or len(crops) <= most:
+        if lane.spare is None or most is None or len(crops) <= most:
             return self._stages.read(crops)
-        first = self._stages.spare.by_worth([c.detection for c in crops], stamp_ns, self._motion())[:most]
+        first = lane.spare.by_worth([c.detection for c in crops], stamp_ns, lane.moved())[:most]
         self.counts.unread += len(crops) - most
         reads = [UNREAD] * len(crops)
         for index, read in zip(first, self._stages.read([crops[i] for i in first]), strict=True):
@@ -269,8 +279,8 @@ class Pipeline:
         return reads
 
     def finish(self) -> list[Told]:
-        """The recording ended: close all tracks and say what is still to be said."""
-        self.ended = self._stages.track.flush()
+        """The recordings ended: close all tracks and say what is still to be said."""
+        self.ended = [sighting for lane in self._lanes.values() for sighting in lane.track.flush()]
         decisions = self._stages.decide.update(self.ended) + self._stages.decide.flush()
         return [self._told(decision) for decision in decisions]
 

@@ -15,7 +15,7 @@ from edge_alpr.drive import Screen, Summary
 from edge_alpr.errors import EdgeAlprError
 from edge_alpr.infer.package import Listed, list_packages
 from edge_alpr.infer.rungs import open_session
-from edge_alpr.types import SourceInfo
+from edge_alpr.types import SourceCounters, SourceInfo
 
 
 @contextmanager
@@ -54,9 +54,12 @@ def show_summary(console: Console, summary: Summary) -> None:
     """The closing lines of a drive; nothing for one that never began."""
     if summary.stages is None:
         return
-    total, losses = summary.stages["total"], _losses(summary)
+    total = summary.stages["total"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("frames", f"{summary.frames}{losses}")
+    table.add_row("frames", f"{summary.frames}{_losses(summary, summary.pictures_lost, summary.examples_lost)}")
+    for name, counters in summary.cameras.items():
+        lost = f"; lost: {counters.lost}" if counters.lost else ""
+        table.add_row(f"  {name}", f"{counters.frames}{_losses(counters)}{lost}")
     table.add_row("plates seen", f"{summary.plates}, {summary.reads} with a text")
     first = "" if summary.first_plate_s is None else f", the first {summary.first_plate_s:.1f} s after the start"
     withheld = f", {summary.withheld} not told as they fit no format" if summary.withheld else ""
@@ -75,18 +78,18 @@ def show_summary(console: Console, summary: Summary) -> None:
     console.print(table)
 
 
-def _losses(summary: Summary) -> str:
+def _losses(counted: Summary | SourceCounters, pictures: int = 0, examples: int = 0) -> str:
     parts = {
-        "dropped": summary.dropped,
-        "unreadable": summary.unreadable,
-        "caps changes": summary.caps_changes,
-        "pictures not kept": summary.pictures_lost,
-        "hard examples not kept": summary.examples_lost,
-        "restarts": summary.restarts,
+        "dropped": counted.dropped,
+        "unreadable": counted.unreadable,
+        "caps changes": counted.caps_changes,
+        "pictures not kept": pictures,
+        "hard examples not kept": examples,
+        "restarts": counted.restarts,
     }
     said = [f"{count} {name}" for name, count in parts.items() if count]
-    if summary.last_restart:
-        said[-1] += f" (last: {summary.last_restart})"
+    if counted.last_restart:
+        said[-1] += f" (last: {counted.last_restart})"
     return f" ({', '.join(said)})" if said else ", none dropped"
 
 

@@ -265,7 +265,10 @@ class SourceInfo:
 
 @dataclass(slots=True)
 class SourceCounters:
-    """What a source went through; `last_restart` is the reason of the latest restart."""
+    """What a source went through; `last_restart` is the reason of the latest restart.
+
+    Of several cameras these are sums, and `cameras` holds the counters of each by its id; otherwise it is empty.
+    """
 
     frames: int = 0
     dropped: int = 0
@@ -274,7 +277,10 @@ class SourceCounters:
     unreadable: int = 0
     last_restart: str = ""
     mapping_ns: int = 0
-    """Time spent on mapping decoded pictures into memory, all frames together."""
+    """Time spent on mapping decoded pictures into memory, all frames together; not known of several live cameras."""
+    lost: str = ""
+    """Why this camera, one of several, is gone for good."""
+    cameras: dict[str, SourceCounters] = field(default_factory=dict)
 
 
 Tensors: TypeAlias = dict[str, NDArray[Any]]

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +22,12 @@ from edge_alpr.bench import Bench
 from edge_alpr.bench.budget import figures, missed, parse_budget
 from edge_alpr.bench.meter import STAGES, Meter, Spans
 from edge_alpr.bench.outcome import Outputs, prepare, publish
+from edge_alpr.bench.paced import paced
 from edge_alpr.bench.process import CpuTimes, loads, split_stat, whole_load
 from edge_alpr.bench.rendered import TEXTS, draw
 from edge_alpr.bench.report import Machine, Report, Setting, read_json, times, write_json
-from edge_alpr.bench.request import Request, make_request, parse_size
-from edge_alpr.bench.show import ABSENT, change, differences, show_change
+from edge_alpr.bench.request import Pace, Request, make_request, parse_size
+from edge_alpr.bench.show import ABSENT, change, differences, show, show_change
 from edge_alpr.bench.source import Metered
 from edge_alpr.bench.trace import write_trace
 from edge_alpr.config import Config, ModelsConfig, SourceConfig, StoreConfig
@@ -127,7 +129,7 @@ def test_wrong_wishes_are_refused() -> None:
     for size in ("1920", "x", "10x10", "1280x-1"):
         with pytest.raises(ConfigError, match="WIDTHxHEIGHT"):
             parse_size(size)
-    for wish in (("slow", None, None, None), ("fast", "a.mp4", 1, None), ("fast", "a.mp4", None, "1280x720")):
+    for wish in (("slow", None, None, None), ("fast", ["a.mp4"], 1, None), ("fast", ["a.mp4"], None, "1280x720")):
         with pytest.raises(ConfigError):
             make_request(*wish, (1.0, None))
 
@@ -167,7 +169,7 @@ class Slow:
 
 def test_at_a_live_pace_the_newest_frame_wins_and_what_is_dropped_is_released_and_counted() -> None:
     source = Slow()
-    metered = Metered(lambda: source, "live", False, Meter(open_board(), 0.0, None))
+    metered = Metered(paced(lambda: source, "live", False), Meter(open_board(), 0.0, None))
     stamps = []
     for frame in metered:
         stamps.append(frame.index)
@@ -179,6 +181,21 @@ def test_at_a_live_pace_the_newest_frame_wins_and_what_is_dropped_is_released_an
     assert stamps == sorted(set(stamps))
 
 
+def test_a_paced_recording_is_a_camera_that_another_thread_can_end() -> None:
+    source = paced(Slow, "live", True)
+    stamps = []
+    threading.Timer(0.5, source.close).start()
+    for frame in source:
+        stamps.append(frame.stamp_ns)
+        late_ms = (time.monotonic_ns() - frame.stamp_ns) / 1e6
+        assert 0 <= late_ms < 200, "stamped with the time at which a camera would have shown it"
+        frame.release()
+    assert source.info.live
+    assert 30 < len(stamps) <= 51, "the recording lasts 0.3 s and was repeated"
+    assert set(np.diff(stamps)) <= {n * 10_000_000 for n in range(1, 30)}
+    assert source.counters.frames == len(stamps) + source.counters.dropped
+
+
 def test_a_recording_too_short_goes_on_with_stamps_that_grow() -> None:
     opened = []
 
@@ -186,7 +203,7 @@ def test_a_recording_too_short_goes_on_with_stamps_that_grow() -> None:
         opened.append(Slow())
         return opened[-1]
 
-    metered = Metered(opener, "fast", True, Meter(open_board(), 0.0, None))
+    metered = Metered(paced(opener, "fast", True), Meter(open_board(), 0.0, None))
     stamps = [frame.stamp_ns for frame, _ in zip(metered, range(70), strict=False)]
 
     assert [source.closed for source in opened] == [True, True, False]
@@ -225,6 +242,27 @@ def test_a_recording_that_ends_within_the_warm_up_is_an_error(tmp_path: Path) ->
     settings = msgspec.structs.replace(config(tmp_path), source=SourceConfig(uri=str(tmp_path / "one.png")))
     with pytest.raises(SourceError, match="within the warm-up"):
         Bench(Request(warm_up_s=60.0), settings).run()
+
+
+@pytest.mark.parametrize("pace", ["live", "fast"])
+def test_several_cameras_are_counted_each(pace: Pace, tmp_path: Path) -> None:
+    bench = Bench(Request(pace, 1, (640, 360), duration_s=1.0, warm_up_s=0.2, cameras=3), config(tmp_path))
+    found = bench.run()
+    assert found.setting.cameras == 3 and set(found.cameras) == {"camera0", "camera1", "camera2"}
+    frames = [camera.frames for camera in found.cameras.values()]
+    assert sum(frames) == found.frames and max(frames) - min(frames) <= 2
+    assert sum(camera.dropped for camera in found.cameras.values()) == found.dropped
+    ages = [camera.age for camera in found.cameras.values()]
+    if pace == "fast":
+        assert ages == [None] * 3 and found.dropped == 0
+        return
+    assert all(age and age.count == count and 0 < age.p50 < 300 for age, count in zip(ages, frames, strict=True))
+    assert found.frames + found.dropped == pytest.approx(90, abs=20), "30 a second of each"
+    write_json(found, tmp_path / "r.json")
+    assert read_json(tmp_path / "r.json") == found
+    text = io.StringIO()
+    show(found, Console(file=text, width=120))
+    assert "fps of 3 cameras" in text.getvalue() and "age at its turn" in text.getvalue()
 
 
 def test_the_parts_of_a_frame_lie_within_it(played: tuple[Path, Report, Meter]) -> None:

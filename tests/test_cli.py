@@ -86,6 +86,18 @@ def _unknown_scheme(folder: Path) -> tuple[str, ...]:
     return "run", "--source", "gopher://camera"
 
 
+def _five_cameras(folder: Path) -> tuple[str, ...]:
+    return "run", *(part for i in range(5) for part in ("--source", f"{i}.mp4"))
+
+
+def _mixed_cameras(folder: Path) -> tuple[str, ...]:
+    return "run", "--source", "sample://drive", "--source", "rtsp://127.0.0.1:9/front"
+
+
+def _cameras_without_plates(folder: Path) -> tuple[str, ...]:
+    return "bench", "--cameras", "2"
+
+
 def _unknown_key(folder: Path) -> tuple[str, ...]:
     (folder / "car.toml").write_text("[detect]\nthreshhold = 0.5\n")
     return "run", "--config", str(folder / "car.toml")
@@ -128,6 +140,9 @@ def _no_models(folder: Path) -> tuple[str, ...]:
         (_missing, ("none.mp4",)),
         (_empty_folder, ("frames", "no pictures")),
         (_unknown_scheme, ("gopher", "rtsp://")),
+        (_five_cameras, ("5 cameras", "at most 4")),
+        (_mixed_cameras, ("live", "recorded", "two drives")),
+        (_cameras_without_plates, ("--plates",)),
         (_unknown_key, ("threshhold", "known here: threshold")),
         (_wrong_type, ("track.max_gap_s", "expected float")),
         (_store_is_a_file, ("store",)),
@@ -143,6 +158,18 @@ def test_bad_input_gives_one_clear_line_and_exit_2(
     args = case(tmp_path)
     store = () if "--store" in args or args[0] != "run" else ("--store", str(tmp_path / "events"))
     assert_one_clear_line(edge_alpr(*args, *store), *words)
+
+
+def test_two_recordings_are_read_in_one_drive(tmp_path: Path) -> None:
+    for name in ("front", "rear"):
+        (tmp_path / name).mkdir()
+        for second in range(2 if name == "front" else 3):
+            cv2.imwrite(str(tmp_path / name / f"ride_{second:05}.png"), np.full((120, 160), 90, np.uint8))
+    done = edge_alpr("run", "--source", tmp_path / "front", "--source", tmp_path / "rear", "--store", tmp_path / "s")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    for row in (["frames", "5,"], ["camera0", "2,"], ["camera1", "3,"]):
+        assert [*row, "none", "dropped"] in rows
 
 
 def test_a_store_held_by_another_process_is_said(tmp_path: Path) -> None:

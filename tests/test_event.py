@@ -195,6 +195,44 @@ def test_the_same_vehicle_in_later_tracks_is_not_told_again_until_it_was_gone_fo
     assert len({d.uuid for d in driver.told}) == 2
 
 
+def test_a_vehicle_that_another_camera_told_of_is_the_same_passage_until_it_was_gone_for_long() -> None:
+    driver = Driver(EventMaker(EventConfig(cooldown_s=60), "dev42"))
+    driver.passage("B69BMA", 10, 1)
+    rear = [replace(sighting("B69BMA", 40 + i / 30, 1, reads=i + 1), camera_id="rear") for i in range(12)]
+    assert [step for one in rear for step in driver.see(one)] == []
+    assert len(driver.passage("B69BMA", 120, 2)) == 2
+
+
+def test_what_one_camera_told_as_possible_another_one_does_not_but_confirms_it_if_the_first_can_not() -> None:
+    driver = Driver()
+    assert driver.see(sighting("B69BMA", 10, 1, sure=0.93)) == [("possible", "B69BMA")]
+    rear = [replace(sighting("B69BMA", 10.01 + i / 10, 1, reads=1), camera_id="rear") for i in range(3)]
+    assert driver.see(rear[0]) == driver.see(rear[1]) == []
+    other = replace(sighting("TR95XMI", 10.02, 2), camera_id="rear")
+    assert driver.see(other) == [("possible", "TR95XMI")]
+    assert driver.see(replace(sighting("B69BMA", 10.02, 1, sure=0.93), lost=True, current=None)) == [
+        ("withdrawn", "B69BMA")
+    ]
+    assert driver.see(rear[2]) == [("confirmed", "B69BMA")], "by the looks of both"
+
+
+def test_of_one_camera_each_track_is_told_as_possible() -> None:
+    driver = Driver()
+    for track in (1, 2):
+        assert driver.see(sighting("B69BMA", 10, track, sure=0.93)) == [("possible", "B69BMA")]
+
+
+def test_another_camera_whose_frames_are_a_little_older_does_not_shorten_the_cool_down() -> None:
+    driver = Driver(EventMaker(EventConfig(cooldown_s=60), "dev42"))
+    driver.passage("B69BMA", 10, 1)
+    for i in range(30 * 40):  # another vehicle ahead for 40 s, seen by both cameras, the rear one 0.3 s late
+        at_s = 11 + i / 30
+        driver.see(sighting("TR05YPP", at_s, 2, reads=i + 1))
+        driver.see(replace(sighting("TR05YPP", at_s - 0.3, 2, reads=i + 1), camera_id="rear"))
+    assert driver.passage("B69BMA", 52, 3) == []
+    assert len(driver.passage("B69BMA", 120, 4)) == 2, "and does not lengthen it"
+
+
 def test_o_and_zero_are_the_same_vehicle() -> None:
     driver = Driver()
     driver.passage("BO9BMI", 10, 1)

@@ -46,7 +46,7 @@ from edge_alpr.ops.governor import (
     Level,
 )
 from edge_alpr.ops.steering import FrameAge, Sensors, Steering, UnknownBoard, Window
-from edge_alpr.pipeline import Effort, Identity, Pipeline, Stages
+from edge_alpr.pipeline import Effort, Identity, Lane, Pipeline, Stages
 from edge_alpr.screen import show_summary, watching
 from edge_alpr.stages.event import EventMaker
 from edge_alpr.stages.track import CameraMotion, Tracker
@@ -315,6 +315,21 @@ def test_a_camera_s_own_delay_and_a_drifting_clock_are_no_queue() -> None:
     assert ages.over_least_ms(250 + 180 + 300, 3600.0) > 290
 
 
+def test_a_camera_with_a_longer_delay_of_its_own_is_no_queue_beside_another() -> None:
+    applied: list[Level] = []
+    steering, now_ns = Steering(Governor(GovernorConfig(queue_ms=200)), applied.append), 0
+    for i in range(400):
+        now_ns += 20_000_000
+        delay_ns = (30_000_000, 900_000_000)[i % 2]
+        steering.frame(now_ns - delay_ns, 10_000_000, True, now_ns, ("front", "rear")[i % 2])
+    assert applied == []
+    for i in range(100):
+        now_ns += 20_000_000
+        delay_ns = (330_000_000, 1_200_000_000)[i % 2]
+        steering.frame(now_ns - delay_ns, 10_000_000, True, now_ns, ("front", "rear")[i % 2])
+    assert applied[:1] == [LEVELS[1]]
+
+
 def test_after_a_change_only_frames_of_the_new_level_count() -> None:
     applied: list[Level] = []
     steering, now_ns = Steering(Governor(GovernorConfig(p99_ms=33)), applied.append), 0
@@ -358,9 +373,10 @@ class Row:
             observation(slots_of(text), (200 + 300 * i, 400, 300 + 300 * i, 422)) for i, text in enumerate(self.TEXTS)
         ]
         tracker = Tracker(TrackConfig())
+        lane = Lane(CameraMotion(), tracker, tracker)
         detections = [o.detection for o in self.seen]
         decide = EventMaker(EventConfig(), "car-7")
-        stages = Stages(lambda luma: detections, self._cut, self._read, CameraMotion(), tracker, decide, spare=tracker)
+        stages = Stages(lambda luma: detections, self._cut, self._read, lambda: lane, decide)
         self.pipeline = Pipeline(stages, Identity("car-7", "unset", {}))
         self.pipeline.effort = effort
 

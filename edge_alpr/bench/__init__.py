@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from edge_alpr.bench import report as reports
 from edge_alpr.bench.meter import Meter
+from edge_alpr.bench.paced import paced
 from edge_alpr.bench.process import loads, peak_rss_mb, whole_load
 from edge_alpr.bench.rendered import Rendered
-from edge_alpr.bench.report import Machine, Report, Setting
+from edge_alpr.bench.report import CameraReport, Machine, Report, Setting
 from edge_alpr.bench.request import Request
 from edge_alpr.bench.source import Metered
 from edge_alpr.camera import open_source
@@ -34,7 +35,8 @@ class Bench:
 
     def __init__(self, request: Request, config: Config) -> None:
         self._request = request
-        self._config = config
+        self._config = config if request.plates is None else _drawn(config, request.cameras)
+        self._metered: Metered | None = None
         self._board: Board = open_board()
         self._drive: Drive | None = None
         self._shown = config.source.uri
@@ -49,7 +51,7 @@ class Bench:
         """Measure. Raises the typed errors of a drive, and `SourceError` where nothing was left to be measured."""
         folder = Path(self._config.store.path).expanduser().absolute()
         with tempfile.TemporaryDirectory(prefix="edge-alpr-bench-", dir=_beside(folder)) as store:
-            self._drive = Drive(self._measured(store), Screen(), Probe(self._source, self.meter.hear))
+            self._drive = Drive(self._measured(store), Screen(), Probe(self._open, self.meter.hear, self._around))
             summary = self._drive.run()
         if not self.meter.values["total"]:
             raise SourceError(
@@ -60,7 +62,8 @@ class Bench:
 
     def _duration(self) -> float | None:
         """Recordings are read once; whether a source is live is known later, so its scheme has to tell."""
-        unending = self._request.plates is not None or self._config.source.uri.startswith(("rtsp:", "v4l2:", "csi:"))
+        cameras = any(source.uri.startswith(("rtsp:", "v4l2:", "csi:")) for source in self._config.sources)
+        unending = self._request.plates is not None or cameras
         return UNENDING_S if unending and self._request.duration_s is None else self._request.duration_s
 
     def _measured(self, store: str) -> Config:
@@ -77,15 +80,18 @@ class Bench:
             governor=replace(config.governor, enabled=False),
         )
 
-    def _source(self, config: SourceConfig) -> FrameSource:
+    def _open(self, config: SourceConfig) -> FrameSource:
         def opened() -> FrameSource:
             if self._request.plates is None:
                 return open_source(config)
             return Rendered(self._request.plates, self._request.size, config.camera_id)
 
-        source = Metered(opened, self._request.pace, self._request.duration_s is not None, self.meter)
+        return paced(opened, self._request.pace, self._request.duration_s is not None)
+
+    def _around(self, source: FrameSource) -> FrameSource:
         self._shown = source.info.uri
-        return source
+        self._metered = Metered(source, self.meter)
+        return self._metered
 
     def _report(self, summary: Summary) -> Report:
         meter, host = self.meter, processor()
@@ -114,13 +120,25 @@ class Bench:
             celsius=max((r.celsius for r in meter.readings if r.celsius is not None), default=None),
             mj_per_frame=None if watts is None else round(1e3 * watts * seconds / frames, 2),
             warnings=reports.warnings(host, setting, frames, reads),
+            cameras=self._cameras(summary),
         )
+
+    def _cameras(self, summary: Summary) -> dict[str, CameraReport]:
+        tallies = self._metered.tallies if self._metered else {}
+        return {
+            name: CameraReport(
+                tally.frames,
+                summary.cameras[name].dropped - tally.dropped_before,
+                reports.times(tally.ages) if tally.ages else None,
+            )
+            for name, tally in tallies.items()
+        }
 
     def _setting(self) -> Setting:
         request, width_height = self._request, self.meter.frame_size
         return Setting(
             self._shown, request.pace, request.plates, *width_height, self._config.models.threads,
-            self._config.models.tier, request.warm_up_s, self._duration(),
+            self._config.models.tier, request.warm_up_s, self._duration(), len(self._config.sources),
         )  # fmt: skip
 
     def _machine(self) -> Machine:
@@ -130,6 +148,12 @@ class Bench:
             self._board.name, self._board.rail, ", ".join(sorted(modes)) or None, host.model, host.cores,
             host.governor, host.turbo, reports.versions(gst().version_string().removeprefix("GStreamer ")),
         )  # fmt: skip
+
+
+def _drawn(config: Config, cameras: int) -> Config:
+    """The configuration with so many cameras for drawn frames."""
+    first, *others = (SourceConfig(camera_id=f"camera{place}") for place in range(cameras))
+    return replace(config, source=first, cameras=tuple(others))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from types import TracebackType
 
 import cv2
@@ -30,11 +31,12 @@ _FONT, _STROKE = cv2.FONT_HERSHEY_SIMPLEX, 2
 class Rendered:
     """A `FrameSource` without an end: `plates` of `TEXTS`, in luma frames of `size` (width, height), 30 a second.
 
-    All pictures are drawn at opening, and go to and fro by a pixel; a frame lends one of them.
+    All pictures are drawn at opening, and go to and fro by a pixel; a frame lends one of them. Further cameras show the
+    same ones.
     """
 
     def __init__(self, plates: int, size: tuple[int, int], camera_id: str = "camera0") -> None:
-        self._pictures = [draw(plates, size, step) for step in range(_STEPS)]
+        self._pictures = _pictures(plates, size)
         self._camera_id = camera_id
         self._info = SourceInfo(f"{plates} rendered plates", live=False)
         self._counters = SourceCounters()
@@ -71,6 +73,11 @@ class Rendered:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@lru_cache(maxsize=1)
+def _pictures(plates: int, size: tuple[int, int]) -> tuple[Luma, ...]:
+    return tuple(draw(plates, size, step) for step in range(_STEPS))
 
 
 def draw(plates: int, size: tuple[int, int], step: int) -> Luma:

@@ -46,6 +46,15 @@ class Setting(msgspec.Struct, frozen=True):
     tier: str
     warm_up_s: float
     duration_s: float | None
+    cameras: int = 1
+
+
+class CameraReport(msgspec.Struct, frozen=True):
+    """One of several cameras; `age` of its frames at their turn, where it is live."""
+
+    frames: int
+    dropped: int
+    age: Times | None
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -85,6 +94,8 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mj_per_frame: float | None
     warnings: list[str]
     version: int = VERSION
+    cameras: dict[str, CameraReport] = {}
+    """By their ids, where there were several; `frames` and `fps` are of all of them together."""
 
 
 def times(values: Sequence[float]) -> Times:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -18,7 +19,8 @@ _SIDES = range(320, 7681)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`plates` puts so many rendered plates in view, in frames of `size` (width, height), instead of the source.
+    """`plates` puts so many rendered plates in view of `cameras`, in frames of `size` (width, height), instead of the
+    source.
 
     `duration_s` is None for a recording read once; it counts after the warm-up.
     """
@@ -28,6 +30,7 @@ class Request:
     size: tuple[int, int] = (1280, 720)
     duration_s: float | None = None
     warm_up_s: float = 1.0
+    cameras: int = 1
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -40,20 +43,23 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def make_request(
     pace: str,
-    source: str | None,
+    sources: Sequence[str] | None,
     plates: int | None,
     size: str | None,
     seconds: tuple[float, float | None],
+    cameras: int | None = None,
 ) -> Request:
     """From the command line; `seconds` are those of the warm-up and of the measurement. Raises `ConfigError`."""
     if pace not in ("live", "fast"):
         raise ConfigError(f"--pace {pace}: choose live or fast")
-    if source is not None and plates is not None:
+    if sources and plates is not None:
         raise ConfigError("--plates draws frames of its own; leave out --source, or --plates")
     if size is not None and plates is None:
         raise ConfigError("--size is for drawn frames; a source has its own: leave it out, or add --plates 1")
+    if cameras is not None and plates is None:
+        raise ConfigError("--cameras is for drawn frames; give --source once for each camera, or add --plates 1")
     drawn = parse_size(size or "1280x720")
-    return Request("live" if pace == "live" else "fast", plates, drawn, seconds[1], seconds[0])
+    return Request("live" if pace == "live" else "fast", plates, drawn, seconds[1], seconds[0], cameras or 1)
 
 
 def configure(config: Config, threads: int | None, tier: str | None) -> Config:

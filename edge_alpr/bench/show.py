@@ -44,7 +44,10 @@ def _work(report: Report) -> Iterator[tuple[str, str]]:
     setting = report.setting
     yield "source", f"{setting.source}, {setting.width}x{setting.height}, pace {setting.pace}"
     yield "frames", f"{report.frames} in {report.seconds:.1f} s, {report.dropped} dropped"
-    yield "speed", f"{report.fps:.1f} fps"
+    yield "speed", f"{report.fps:.1f} fps{f' of {setting.cameras} cameras' if setting.cameras > 1 else ''}"
+    for name, camera in report.cameras.items():
+        age = f", age at its turn p50 {camera.age.p50:.1f}, p99 {camera.age.p99:.1f} ms" if camera.age else ""
+        yield f"  {name}", f"{camera.frames / report.seconds:.1f} fps, {camera.dropped} dropped{age}"
     drawn = "" if setting.plates is None else f", {setting.plates} drawn"
     yield "plates a frame", f"{report.found_per_frame:.2f} found, {report.reads_per_frame:.2f} read{drawn}"
     load, first = _value(report.load_s, " s", 2), _value(report.first_read_s, " s", 2)
@@ -113,7 +116,8 @@ def differences(old: Report, new: Report) -> list[str]:
 
 def _load(report: Report) -> str:
     setting = report.setting
-    return f"{setting.source} at {setting.width}x{setting.height}, {setting.pace}"
+    cameras = f", {setting.cameras} cameras" if setting.cameras > 1 else ""
+    return f"{setting.source} at {setting.width}x{setting.height}, {setting.pace}{cameras}"
 
 
 def _stages(report: Report) -> Table:

@@ -46,10 +46,12 @@ def rtsp(config: Config) -> Iterator[Finding]:
 def v4l2(config: Config) -> Iterator[Finding]:
     """What `v4l2://` takes, and which devices there are."""
     devices = sorted(str(path) for path in DEVICES.glob("video*"))
-    wanted = config.source.uri.removeprefix("v4l2://")
+    uris = (source.uri for source in config.sources)
+    wanted = [uri.removeprefix("v4l2://") for uri in uris if uri.startswith("v4l2://")]
+    absent = ", ".join(path for path in wanted if not Path(path).exists())
     remedy = "plug the camera in, then: ls /dev/video*"
-    if wanted != config.source.uri and not Path(wanted).exists():
-        yield Finding("USB camera", "missing", f"the configuration wants {wanted}, there is none", remedy)
+    if absent:
+        yield Finding("USB camera", "missing", f"the configuration wants {absent}, there is none", remedy)
     elif not devices:
         yield Finding("USB camera", "limited", "none is plugged in; recordings and network cameras work", remedy)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -109,15 +109,16 @@ class Steering:
         self.governor = governor
         self._apply = apply
         self._sensors = sensors or Sensors()
-        self._window, self._ages = Window(), FrameAge()
+        self._window = Window()
+        self._ages: defaultdict[str, FrameAge] = defaultdict(FrameAge)
         self._board: BoardState = UnknownBoard()
         self._queue: list[float] = []
         self._asked_s = self._board_s = float("-inf")
 
-    def frame(self, stamp_ns: int, took_ns: int, searched: bool, now_ns: int) -> None:
+    def frame(self, stamp_ns: int, took_ns: int, searched: bool, now_ns: int, camera_id: str = "") -> None:
         """A frame of `stamp_ns` is done: `took_ns` after its turn came, `now_ns` on the stamps' clock."""
         now_s = now_ns / 1e9
-        self._queue.append(self._ages.over_least_ms((now_ns - took_ns - stamp_ns) / 1e6, now_s))
+        self._queue.append(self._ages[camera_id].over_least_ms((now_ns - took_ns - stamp_ns) / 1e6, now_s))
         if searched:
             self._window.add(took_ns / 1e6, now_s)
         if now_s - self._asked_s >= _EVERY_S:

@@ -144,7 +144,7 @@ class EventMaker:
             self.withheld += heard is None and self._is_withheld(sighting)
             self._remember(life, sighting, heard)
             return self._drop(life)
-        if life.state is None and self._is_possible(sighting):
+        if life.state is None and self._is_possible(sighting) and not self._is_told_elsewhere(sighting):
             life.possible = without_pictures(sighting)
             return [self._tell(life, "possible", sighting)]
         return []
@@ -167,6 +167,12 @@ class EventMaker:
     def _is_possible(self, sighting: Sighting) -> bool:
         admitted = self._formats.admits(sighting.read.plate)
         return admitted and self._is_whole(sighting) and sighting.read.score >= self._config.possible_score
+
+    def _is_told_elsewhere(self, sighting: Sighting) -> bool:
+        """Whether a live track of another camera, with a text like this one, was told as possible."""
+        possible = (life.sighting for life in self._lives.values() if life.state == "possible")
+        others = (other for other in possible if other.camera_id != sighting.camera_id)
+        return any(alike(canonical(other.read.plate), canonical(sighting.read.plate)) for other in others)
 
     def _is_convincing(self, sighting: Sighting, ended: bool) -> bool:
         """Whether the text may be confirmed: it is clear, and one of those that may be told."""
