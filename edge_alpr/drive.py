@@ -242,8 +242,7 @@ class Drive:
         summary.last_restart, summary.cameras = counters.last_restart, counters.cameras
         summary.pictures_lost = store.counters.pictures_lost
         summary.stages = {
-            name: (pipeline.timings.percentile(name, 50), pipeline.timings.percentile(name, 99))
-            for name in pipeline.timings.stages
+            name: (times.percentile(50), times.percentile(99)) for name, times in pipeline.timings.stages.items()
         }
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Protocol
 
@@ -141,28 +140,43 @@ class Identity:
     models: dict[str, str]
 
 
-@dataclass(slots=True)
+class Recent:
+    """The latest of many numbers, in memory of one size."""
+
+    def __init__(self, most: int) -> None:
+        self._values = np.full(most, np.nan, np.float32)
+        self.count = 0
+
+    def add(self, value: float) -> None:
+        """One more; the oldest goes where there is no room."""
+        self._values[self.count % len(self._values)] = value
+        self.count += 1
+
+    @property
+    def last(self) -> float:
+        """The newest."""
+        return float(self._values[(self.count - 1) % len(self._values)])
+
+    def percentile(self, share: float) -> float:
+        """A percentile, `share` in percent; 0 where there is no number yet."""
+        return float(np.percentile(self._values[: self.count], share)) if self.count else 0.0
+
+
 class Timings:
-    """Milliseconds of the latest frames, per stage; bounded."""
+    """Milliseconds of the latest 36,000 frames, per stage."""
 
-    stages: dict[str, deque[float]] = field(
-        default_factory=lambda: {name: deque(maxlen=36_000) for name in STAGES}
-    )
-
-    def percentile(self, stage: str, share: float) -> float:
-        """A percentile of a stage in ms, `share` in percent; 0 where nothing was measured."""
-        values = self.stages[stage]
-        return float(np.percentile(np.fromiter(values, np.float64), share)) if values else 0.0
+    def __init__(self) -> None:
+        self.stages = {name: Recent(36_000) for name in STAGES}
 
     def told(self, start_ns: int, told_ns: int) -> None:
         """Note that the newest frame, begun at `start_ns`, was read by `told_ns` and its events stored by now."""
         now = time.perf_counter_ns()
-        self.stages["store"].append((now - told_ns) / 1e6)
-        self.stages["total"].append((now - start_ns) / 1e6)
+        self.stages["store"].add((now - told_ns) / 1e6)
+        self.stages["total"].add((now - start_ns) / 1e6)
 
     def latest(self) -> dict[str, float]:
         """The times of the newest frame."""
-        return {name: round(values[-1], 3) for name, values in self.stages.items() if values}
+        return {name: round(values.last, 3) for name, values in self.stages.items() if values.count}
 
 
 @dataclass(slots=True)
@@ -234,7 +248,7 @@ class Pipeline:
             lane.spare.coast(frame.stamp_ns, lane.moved())
         self.ended = []
         self.counts.coasted += 1
-        self.timings.stages["track"].append((time.perf_counter_ns() - start) / 1e6)
+        self.timings.stages["track"].add((time.perf_counter_ns() - start) / 1e6)
 
     def _search(self, frame: Frame, lane: Lane) -> list[Told]:
         start = time.perf_counter_ns()
@@ -287,7 +301,7 @@ class Pipeline:
     def _record(self, start: int, found: int, cut: int, read: int, end: int) -> None:
         spans = (found - start, cut - found, read - cut, end - read)
         for name, span in zip(STAGES, spans, strict=False):
-            self.timings.stages[name].append(span / 1e6)
+            self.timings.stages[name].add(span / 1e6)
 
     def _told(self, decision: Decision) -> Told:
         sighting = decision.sighting

@@ -17,6 +17,7 @@ from edge_alpr.config import Config, OutputConfig, SourceConfig, StoreConfig
 from edge_alpr.drive import Drive, Screen, Summary
 from edge_alpr.errors import SourceError
 from edge_alpr.evidence import canonical
+from edge_alpr.pipeline import Recent
 from edge_alpr.sinks.store import EventStore
 from edge_alpr.types import Event
 
@@ -121,3 +122,11 @@ def test_a_drive_that_breaks_off_keeps_what_was_read(tmp_path: Path, played: Pla
         kept = {e.plate for e in store.after(0) if e.state == "confirmed"}
     assert drive.summary.frames > 100
     assert len(kept) >= 1
+
+
+def test_times_are_kept_of_the_latest_frames_only() -> None:
+    recent = Recent(3)
+    assert recent.percentile(50) == 0.0
+    for value in (9.0, 1.0, 2.0, 3.0):
+        recent.add(value)
+    assert (recent.count, recent.last, recent.percentile(50), recent.percentile(100)) == (4, 3.0, 2.0, 3.0)
