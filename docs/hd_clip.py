@@ -3,7 +3,7 @@
     python docs/hd_clip.py CLIP.mp4 [--plates 1] [--seconds 20] [--size 1920x1080] [--mbit 12]
     edge-alpr bench --source CLIP.mp4 --duration 30
 
-The road and cars of `edge-alpr bench --plates`, seen from a car that sways, with a sensor's noise in each frame, so that
+The road and cars of `edge-alpr bench --plates`, seen from a car that sways, with a sensor's noise in each frame: so
 the decoder has the work that a dash cam's pictures give it. Coded as a camera's chip does: a key frame each second, no
 B-frames. The bit rate that was reached is printed.
 """
