@@ -13,43 +13,34 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 import pytest
-from helpers_camera import need_elements, opened
+from helpers_camera import Around, need_elements, opened
 
 from edge_alpr.config import Config, ModelsConfig, SourceConfig, StoreConfig
 from edge_alpr.drive import Drive, Probe, Screen
 from edge_alpr.ports import FrameSource
-from edge_alpr.types import Frame, Luma, SourceCounters, SourceInfo
+from edge_alpr.types import Frame, Luma
 
 WIDTH, HEIGHT = 3840, 2160
 LUMA = WIDTH * HEIGHT
 """Bytes."""
 
 
-class Counted:
-    """A `FrameSource` around another. `most` are the bytes allocated at once in each frame, from its mapping until the
-    next one is asked for, beyond what lived before."""
+class Counted(Around):
+    """`most` are the bytes allocated at once in each frame, from its mapping until the next one is asked for, beyond
+    what lived before."""
 
     def __init__(self, source: FrameSource) -> None:
-        self._source = source
+        super().__init__(source)
         self.most: list[int] = []
-
-    @property
-    def info(self) -> SourceInfo:
-        return self._source.info
-
-    @property
-    def counters(self) -> SourceCounters:
-        return self._source.counters
 
     def __iter__(self) -> Iterator[Frame]:
         tracemalloc.start()
         try:
-            frames = iter(self._source)
+            frames = super().__iter__()
             before = tracemalloc.get_traced_memory()[0]
             while (frame := next(frames, None)) is not None:
                 yield frame
@@ -59,17 +50,6 @@ class Counted:
                 tracemalloc.reset_peak()
         finally:
             tracemalloc.stop()
-
-    def close(self) -> None:
-        self._source.close()
-
-    def __enter__(self) -> Counted:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._source.__exit__(kind, error, trace)
 
 
 @pytest.fixture(scope="module")
