@@ -3,8 +3,8 @@
     python docs/soak.py [MINUTES] [--pace fast|live] [--every 10] [--row 300]     (30 minutes by default)
 
 Each `--every` seconds it notes resident memory and data segment (VmRSS, VmData), Python objects, open files and
-threads. It prints a row each `--row` seconds, and at the end the slopes by least squares over the last two thirds: in
-the first one the times of the latest 36 000 frames fill their rings.
+threads. It prints a row each `--row` seconds, and at the end the slopes by least squares over the last two thirds, or
+from where the rings are full that hold the times of the latest frames.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from edge_alpr.ports import FrameSource
 
 COOLDOWN_S = 5.0
 """Less than a lap, so that each vehicle is told, stored and pictured again in every lap."""
+RING = 36_000
+"""Frames whose times a pipeline keeps, see `edge_alpr.pipeline.Timings`."""
 NEVER_S = 1e9
 """A meter that warms up for so long keeps nothing: what grew would be its own lists."""
 
@@ -56,12 +58,18 @@ def take(minutes: float, frames: int, told: int) -> Sample:
     return Sample(minutes, frames, told, rss_kb, data_kb, len(gc.get_objects()), files, int(status["Threads"]))
 
 
+def steady(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Those of the last two thirds of the time; where it came to that, only those with full rings."""
+    late = [sample for sample in samples if sample.minutes >= samples[-1].minutes / 3]
+    full = [sample for sample in late if sample.frames >= RING]
+    return full if len(full) >= 3 else late
+
+
 def slope(samples: Sequence[Sample], name: str) -> float:
-    """How fast one of the numbers grows a minute, by least squares over the last two thirds of the time."""
-    late = [s for s in samples if s.minutes >= samples[-1].minutes / 3]
-    if len(late) < 3:
+    """How fast one of the numbers grows a minute, by least squares."""
+    if len(samples) < 3:
         return float("nan")
-    return float(np.polyfit([s.minutes for s in late], [float(getattr(s, name)) for s in late], 1)[0])
+    return float(np.polyfit([s.minutes for s in samples], [float(getattr(s, name)) for s in samples], 1)[0])
 
 
 class Log:
@@ -132,8 +140,10 @@ def main() -> None:
         f"{summary.frames} frames, {summary.fps:.1f} a second, {summary.dropped} dropped; {summary.confirmed} vehicles "
         f"told, {summary.withdrawn} taken back; {pictures} pictures, {lines} lines, {summary.examples_kept} examples"
     )
+    late = steady(log.samples)
+    print(f"growth a minute, from minute {late[0].minutes:.1f} on:")
     for name, unit in (("rss_kb", "KB"), ("data_kb", "KB"), ("objects", "objects"), ("files", "files")):
-        print(f"{name}: {slope(log.samples, name):+.2f} {unit} a minute over the last two thirds")
+        print(f"  {name} {slope(late, name):+.2f} {unit}")
 
 
 if __name__ == "__main__":
