@@ -65,11 +65,12 @@ def steady(samples: Sequence[Sample]) -> Sequence[Sample]:
     return full if len(full) >= 3 else late
 
 
-def slope(samples: Sequence[Sample], name: str) -> float:
-    """How fast one of the numbers grows a minute, by least squares."""
-    if len(samples) < 3:
-        return float("nan")
-    return float(np.polyfit([s.minutes for s in samples], [float(getattr(s, name)) for s in samples], 1)[0])
+def slope(samples: Sequence[Sample], name: str) -> tuple[float, float]:
+    """How fast one of the numbers grows a minute, by least squares, and the standard error of that."""
+    if len(samples) < 5:
+        return float("nan"), float("nan")
+    fit, spread = np.polyfit([s.minutes for s in samples], [float(getattr(s, name)) for s in samples], 1, cov=True)
+    return float(fit[0]), float(np.sqrt(spread[0, 0]))
 
 
 class Log:
@@ -143,7 +144,8 @@ def main() -> None:
     late = steady(log.samples)
     print(f"growth a minute, from minute {late[0].minutes:.1f} on:")
     for name, unit in (("rss_kb", "KB"), ("data_kb", "KB"), ("objects", "objects"), ("files", "files")):
-        print(f"  {name} {slope(late, name):+.2f} {unit}")
+        growth, error = slope(late, name)
+        print(f"  {name} {growth:+.1f} {unit}, standard error {error:.1f}")
 
 
 if __name__ == "__main__":
