@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from edge_alpr.camera.bindings import gst
 from edge_alpr.config import SourceConfig
 from edge_alpr.errors import MissingElementError
 from edge_alpr.ports import FrameSource
-from edge_alpr.types import Frame, Luma
+from edge_alpr.types import Frame, Luma, SourceCounters, SourceInfo
 
 SOLID = "videotestsrc pattern=solid-color foreground-color=0xff{grey:02x}{grey:02x}{grey:02x}"
 GREY = 200
@@ -79,6 +80,35 @@ def film(path: Path, clip: Clip = Clip()) -> Path:
 def opened(uri: Path | str, **settings: float) -> FrameSource:
     """The source of a URI with the settings of its configuration."""
     return open_source(SourceConfig(uri=str(uri), **settings))  # type: ignore[arg-type]
+
+
+class Around:
+    """A `FrameSource` around another one; a test overrides `__iter__` to look at what passes."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self.inner = source
+
+    @property
+    def info(self) -> SourceInfo:
+        return self.inner.info
+
+    @property
+    def counters(self) -> SourceCounters:
+        return self.inner.counters
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self.inner)
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def __enter__(self) -> FrameSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.inner.__exit__(kind, error, trace)
 
 
 def frames_of(uri: Path | str) -> list[Frame]:
