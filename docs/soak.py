@@ -3,8 +3,7 @@
     python docs/soak.py [MINUTES] [--pace fast|live] [--every 10] [--row 300]     (30 minutes by default)
 
 Each `--every` seconds it notes resident memory and data segment (VmRSS, VmData), Python objects, open files and
-threads. It prints a row each `--row` seconds, and at the end the slopes by least squares over the last two thirds, or
-from where the rings are full that hold the times of the latest frames.
+threads. It prints a row each `--row` seconds, and at the end the slopes by least squares over the last two thirds.
 """
 
 from __future__ import annotations
@@ -19,21 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_alpr.bench.meter import Meter
+from edge_alpr.bench.paced import paced
 from edge_alpr.bench.request import Pace
-from edge_alpr.bench.source import Metered
 from edge_alpr.camera import open_source
 from edge_alpr.config import Config, EventConfig, LearningConfig, ModelsConfig, OutputConfig, SourceConfig, StoreConfig
-from edge_alpr.device import open_board
 from edge_alpr.drive import Drive, Probe, Screen
 from edge_alpr.ports import FrameSource
 
 COOLDOWN_S = 5.0
 """Less than a lap, so that each vehicle is told, stored and pictured again in every lap."""
-RING = 36_000
-"""Frames whose times a pipeline keeps, see `edge_alpr.pipeline.Timings`."""
-NEVER_S = 1e9
-"""A meter that warms up for so long keeps nothing: what grew would be its own lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +52,8 @@ def take(minutes: float, frames: int, told: int) -> Sample:
 
 
 def steady(samples: Sequence[Sample]) -> Sequence[Sample]:
-    """Those of the last two thirds of the time; where it came to that, only those with full rings."""
-    late = [sample for sample in samples if sample.minutes >= samples[-1].minutes / 3]
-    full = [sample for sample in late if sample.frames >= RING]
-    return full if len(full) >= 3 else late
+    """Those of the last two thirds of the time."""
+    return [sample for sample in samples if sample.minutes >= samples[-1].minutes / 3]
 
 
 def slope(samples: Sequence[Sample], name: str) -> tuple[float, float]:
@@ -128,7 +119,7 @@ def main() -> None:
     pace: Pace = asked.pace
 
     def source(config: SourceConfig) -> FrameSource:
-        return Metered(lambda: open_source(config), pace, True, Meter(open_board(), NEVER_S, None))
+        return paced(lambda: open_source(config), pace, repeat=True)
 
     log = Log(asked.every, asked.row)
     with tempfile.TemporaryDirectory(prefix="edge-alpr-soak-") as folder:
