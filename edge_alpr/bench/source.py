@@ -31,7 +31,7 @@ class Metered:
         self._paced = pace == "live" and not self._source.info.live
         self._repeat = repeat and not self._source.info.live
         self._meter = meter
-        self._dropped = 0
+        self._taken = self._dropped = 0
         self._origin_ns: int | None = None
         self._stamp_ns = -_USUAL_NS
         self._period_ns = _USUAL_NS
@@ -43,9 +43,9 @@ class Metered:
 
     @property
     def counters(self) -> SourceCounters:
-        """Of the source inside, with the frames that were dropped here."""
+        """Of the source inside, with the frames that were dropped here; `frames` are those handed out."""
         inner = self._source.counters
-        return replace(inner, dropped=inner.dropped + self._dropped)
+        return replace(inner, frames=self._taken, dropped=inner.dropped + self._dropped)
 
     def __iter__(self) -> Iterator[Frame]:
         while (yield from self._play(self._stamp_ns + self._period_ns)) and self._repeat:
@@ -88,6 +88,7 @@ class Metered:
             ):
                 frame.release()
                 return False
+            self._taken += 1
             yield replace(frame, stamp_ns=frame.stamp_ns + shift_ns) if shift_ns else frame
 
     def _due(self, stamp_ns: int, now_ns: int) -> int | None:
