@@ -184,7 +184,8 @@ def main() -> None:
     print(
         f"\n{summary.frames} frames, {summary.dropped} dropped, {summary.coasted} not searched, "
         f"{summary.unread} plates left unread; {summary.confirmed} confirmed; "
-        f"{summary.level_changes} changes of level, the last to '{summary.level}'; {len(told)} heartbeats, {sum(beat.keeping_up for beat in told)} of them keeping up"
+        f"{summary.level_changes} changes of level, the last to '{summary.level}'; "
+        f"{len(told)} heartbeats, {sum(beat.keeping_up for beat in told)} of them keeping up"
     )
 
 

@@ -176,6 +176,10 @@ def test_steering_hears_of_lost_frames() -> None:
         steering.frame(i * 100_000_000, 90_000_000, True, i * 100_000_000 + 95_000_000)
     assert applied == [LEVELS[1]]
     assert governor.status == "level 1 of 5, fewer reads: frames lost 33.3 % over 10 %"
+    for i in range(13, 50):
+        counters.frames += 1
+        steering.frame(i * 100_000_000, 90_000_000, True, i * 100_000_000 + 95_000_000)
+    assert applied == [LEVELS[1]], "what the level before lost does not count against this one"
 
 
 @pytest.mark.parametrize(("throttles_c", "limit"), [(99.0, 94.0), (95.0, 90.0), (None, 0.0)])
