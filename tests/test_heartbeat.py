@@ -18,7 +18,7 @@ from edge_alpr.config import Config, GovernorConfig, LearningConfig, OutputConfi
 from edge_alpr.device import BoardReading
 from edge_alpr.doctor.drive import heartbeat as examine_drive
 from edge_alpr.drive import Drive, Screen
-from edge_alpr.errors import SinkError
+from edge_alpr.errors import CameraLostError, SinkError
 from edge_alpr.ops.governor import Conditions, Governor
 from edge_alpr.ops.heart import Heart, Signs
 from edge_alpr.ops.heart_sinks import newest_in
@@ -109,7 +109,7 @@ def test_a_heartbeat_says_how_the_drive_is() -> None:
     told = datetime.fromisoformat(first.timestamp.replace("Z", "+00:00"))
     assert abs((datetime.now(timezone.utc) - told).total_seconds()) < PATIENCE_S
     assert first == Heartbeat(
-        device_id="car-7", timestamp=first.timestamp, running=True, keeping_up=True, uptime_s=first.uptime_s,
+        device_id="car-7", timestamp=first.timestamp, running=True, error="", keeping_up=True, uptime_s=first.uptime_s,
         interval_s=first.interval_s, cameras=(replace_frames(GOOD, 3, first.interval_s),), p50_ms=20.0, p99_ms=29.8,
         level=FULL, board=first.board, rss_mb=first.rss_mb, confirmed=3, withdrawn=1,
         models={"detector": "onnxruntime-cpu:1f3a"}, software=__version__,
@@ -121,6 +121,23 @@ def test_a_heartbeat_says_how_the_drive_is() -> None:
 
 def replace_frames(beat: CameraBeat, frames: int, seconds: float) -> CameraBeat:
     return msgspec.structs.replace(beat, frames=frames, fps=pytest.approx(frames / seconds, rel=0.05))
+
+
+def test_however_seldom_they_are_the_first_comes_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_alpr.ops.heart.FIRST_S", 0.2)
+    street = Street()
+    with street.heart(3600):
+        until(lambda: bool(street.beats))
+        time.sleep(0.3)
+    assert [beat.running for beat in street.beats] == [True, False]
+
+
+def test_the_last_one_says_what_went_wrong() -> None:
+    street = Street()
+    with pytest.raises(CameraLostError), street.heart(3600):
+        raise CameraLostError("rtsp://10.0.0.7/front: no picture for 120 s")
+    last = street.beats[-1]
+    assert (last.running, last.error) == (False, "rtsp://10.0.0.7/front: no picture for 120 s")
 
 
 def test_they_come_while_no_frame_does_and_say_so() -> None:
@@ -232,7 +249,7 @@ def test_a_camera_that_freezes_is_no_empty_street(tmp_path: Path) -> None:
     still = next(beat for beat in beats[3:] if beat.cameras[0].frames == 0)
     assert not still.keeping_up and still.running and still.p50_ms is None
     assert msgspec.json.decode((tmp_path / "store" / "heartbeat.json").read_bytes(), type=Heartbeat) == beats[-1]
-    assert not beats[-1].running
+    assert not beats[-1].running and not beats[-1].error
 
 
 def test_a_recording_has_heartbeats_only_where_a_file_is_named(tmp_path: Path) -> None:
@@ -266,6 +283,7 @@ def test_the_doctor_tells_of_the_last_drive(tmp_path: Path) -> None:
         (beat, "ok", "running and keeping up"),
         (msgspec.structs.replace(beat, keeping_up=False, level=LESS), "limited", "level 2 of 5: p99 41.0 ms over"),
         (msgspec.structs.replace(beat, running=False), "ok", "ended in order"),
+        (msgspec.structs.replace(beat, running=False, error="no picture"), "limited", "with an error: no picture"),
     ):
         newest_in(path)(told)
         found = _found(settings)

@@ -29,7 +29,9 @@ def heartbeat(config: Config) -> Iterator[Finding]:
     except (OSError, msgspec.MsgspecError) as error:
         yield Finding(_AREA, "limited", f"{path}: {error}", f"the next live drive mends it, or: rm {path}")
         return
-    if not beat.running:
+    if beat.error:
+        yield Finding(_AREA, "limited", f"ended at {beat.timestamp} with an error: {beat.error}", "edge-alpr run")
+    elif not beat.running:
         yield Finding(_AREA, "ok", f"ended in order at {beat.timestamp}")
     elif age_s > 2 * config.output.heartbeat_s + _GRACE_S:
         yield Finding(_AREA, "limited", f"silent since {beat.timestamp}: it did not end in order", "edge-alpr run")

@@ -56,6 +56,7 @@ class Heart:
         self._spent: deque[tuple[float, float]] = deque(maxlen=_FRAMES)
         self._level: LevelBeat | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
+        self._error = ""
         self._begun_s = time.monotonic()
         self._marks: deque[Mark] = deque([Mark.of(signs.cameras(), self._begun_s)], maxlen=_MARKS + 1)
         self._failing: set[int] = set()
@@ -81,6 +82,7 @@ class Heart:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._error = "" if error is None else str(error) or type(error).__name__
         self._closing.set()
         self._wake.set()
         self._thread.join(_PATIENCE_S)
@@ -89,7 +91,7 @@ class Heart:
         name_this_thread("heartbeat")
         due_s = self._begun_s + min(self._every_s, FIRST_S)
         while True:
-            changed = self._wake.wait(self._every_s / _MARKS)
+            changed = self._wake.wait(min(self._every_s / _MARKS, max(0.0, due_s - time.monotonic())))
             self._wake.clear()
             if self._closing.is_set():
                 break
@@ -114,6 +116,7 @@ class Heart:
             device_id=signs.device_id,
             timestamp=iso_utc(time.time_ns() // 1_000_000),
             running=running,
+            error=self._error,
             keeping_up=keeping_up(cameras, level),
             uptime_s=round(now_s - self._begun_s, 1),
             interval_s=round(now_s - then.at_s, 2),

@@ -61,7 +61,9 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: str
     """UTC, ISO 8601."""
     running: bool
-    """False in the last one of a drive that ended in order."""
+    """False in the last one of a drive."""
+    error: str
+    """Why it ended; empty where it runs, or ended in order."""
     keeping_up: bool
     """All is done for each frame: the level is full, every camera gave frames, none was dropped, in the interval."""
     uptime_s: float
