@@ -1,73 +1,140 @@
-"""The governor on this machine: the sample drive as a live camera of 30 fps, and a core taken away in its middle.
+"""The governor on this machine: a drive as `run` has it, the sample as a live camera, a core taken away in its middle.
 
-    python docs/governor_drive.py [--p99 60] [--laps 6] [--without 40 80] [--ungoverned]
+    python docs/governor_drive.py [--p99 50] [--without 20 80] [--burners 2] [--ungoverned]
 
-Prints a line a second: cores, level, frames a second, p99 of decoded frame to reads, frames dropped. Frames come by
-their media time, and only the newest one waits; decoding runs beside, on the same cores.
+While it is away, other programs want the one that is left: as many as `--burners`, all the time. Frames come by their
+media time, 30 a second, and one whose successor is due is dropped. A line a second: cores, level, frames a second, p99
+of frame to told (of the searched frames), dropped; each change of level with its reason. It ends when the level was
+full for 20 s after the core came back, or at `--most` seconds, with a table of the phases.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import threading
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from edge_alpr.app import make_pipeline, open_models, steer
+from edge_alpr.bench.meter import Meter
+from edge_alpr.bench.source import Metered
 from edge_alpr.camera import open_source
-from edge_alpr.config import Config, GovernorConfig, ModelsConfig
+from edge_alpr.config import (
+    Config,
+    GovernorConfig,
+    LearningConfig,
+    ModelsConfig,
+    OutputConfig,
+    SourceConfig,
+    StoreConfig,
+)
+from edge_alpr.device import open_board
+from edge_alpr.drive import Drive, Probe, Screen
 from edge_alpr.ops.governor import Governor
-from edge_alpr.pipeline import Pipeline
-from edge_alpr.types import Frame
+from edge_alpr.ops.heartbeat import Heartbeat
+
+PHASES = ("all cores", "one core", "all again")
+CALM_S = 20.0
 
 
-class Camera:
-    """Plays the sample drive `laps` times at its own pace. Holds the newest frame; what it displaces is `dropped`."""
+@dataclass
+class Tally:
+    """Frames of a second, or of a phase."""
 
-    def __init__(self, config: Config, laps: int) -> None:
-        self._config, self._laps = config, laps
-        self._newest: Frame | None = None
-        self._changed = threading.Condition()
-        self._over = False
-        self.dropped = 0
+    seconds: float = 0.0
+    frames: int = 0
+    dropped: int = 0
+    spent_ms: list[float] = field(default_factory=list)
+    """Of searched frames."""
 
-    def frames(self) -> Iterator[Frame]:
-        """Frames stamped with the monotonic time at which they came."""
-        threading.Thread(target=self._play, daemon=True).start()
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._newest is not None or self._over)
-                frame, self._newest = self._newest, None
-            if frame is None:
-                return
-            yield frame
+    def add(self, other: Tally) -> None:
+        """Count those as well."""
+        self.seconds += other.seconds
+        self.frames += other.frames
+        self.dropped += other.dropped
+        self.spent_ms += other.spent_ms
 
-    def _play(self) -> None:
-        begin_s = time.monotonic()
-        for _ in range(self._laps):
-            with open_source(self._config.source) as source:
-                for frame in source:
-                    due_s = begin_s + frame.stamp_ns / 1e9
-                    with frame:
-                        kept = replace(frame, luma=frame.luma.copy(), chroma=tuple(p.copy() for p in frame.chroma))
-                    time.sleep(max(0.0, due_s - time.monotonic()))
-                    self._show(replace(kept, stamp_ns=time.monotonic_ns(), release=lambda: None))
-            begin_s = max(due_s + 1 / 30, time.monotonic())
-        with self._changed:
-            self._over = True
-            self._changed.notify()
+    @property
+    def fps(self) -> float:
+        """Frames taken a second."""
+        return self.frames / self.seconds if self.seconds else 0.0
 
-    def _show(self, frame: Frame) -> None:
-        with self._changed:
-            self.dropped += self._newest is not None
-            self._newest = frame
-            self._changed.notify()
+    def share(self, percent: float) -> float:
+        """A percentile in ms, 0 of nothing."""
+        return float(np.percentile(self.spent_ms, percent)) if self.spent_ms else 0.0
+
+
+class Squeezed:
+    """Listens to a drive, takes the core, gives it back, and prints."""
+
+    def __init__(self, governor: Governor, asked: argparse.Namespace, stack: ExitStack) -> None:
+        self._governor, self._asked, self._stack = governor, asked, stack
+        self._cores = os.sched_getaffinity(0)
+        self._begun_s = self._second_s = self._reduced_s = time.monotonic()
+        self._searched, self._changes, self._dropped = False, 0, 0
+        self._second, self.phases = Tally(), {name: Tally() for name in PHASES}
+        self.source: Metered | None = None
+        self.drive: Drive | None = None
+
+    def open(self, config: SourceConfig) -> Metered:
+        """The sample drive, over and over, at the pace of a camera."""
+        self.source = Metered(lambda: open_source(config), "live", True, Meter(open_board(), self._asked.most, None))
+        return self.source
+
+    def hear(self, name: str, begin: int, end: int) -> None:
+        """A stage of the drive ran."""
+        self._searched |= name == "detect"
+        if name != "total":
+            return
+        self._second.frames += 1
+        if self._searched:
+            self._second.spent_ms.append((end - begin) / 1e6)
+        self._searched = False
+        now_s = time.monotonic()
+        self._tell_change(now_s - self._begun_s)
+        if now_s - self._second_s >= 1:
+            self._close_second(now_s)
+
+    def _tell_change(self, at_s: float) -> None:
+        if self._governor.changes > self._changes and self._governor.last:
+            self._changes = self._governor.changes
+            print(f"{at_s:5.0f}  -> level {self._governor.place}, {self._governor.level.name}: "
+                  f"{self._governor.last.reason}", flush=True)  # fmt: skip
+
+    def _close_second(self, now_s: float) -> None:
+        assert self.source is not None and self.drive is not None
+        second, at_s = self._second, now_s - self._begun_s
+        second.seconds = now_s - self._second_s
+        dropped = self.source.counters.dropped
+        second.dropped, self._dropped = dropped - self._dropped, dropped
+        begin_s, end_s = self._asked.without
+        name = PHASES[(at_s >= begin_s) + (at_s >= end_s)]
+        cores = len(os.sched_getaffinity(0))
+        print(f"{at_s:5.0f}  {cores} cores  level {self._governor.place}  {second.fps:5.1f} fps  "
+              f"p99 {second.share(99):6.1f} ms  {second.dropped:3} dropped", flush=True)  # fmt: skip
+        self.phases[name].add(second)
+        self._second, self._second_s = Tally(), now_s
+        self._squeeze(name == "one core")
+        if self._governor.place or name != "all again":
+            self._reduced_s = now_s
+        if now_s - self._reduced_s >= CALM_S or at_s >= self._asked.most:
+            self.drive.stop()
+
+    def _squeeze(self, wanted: bool) -> None:
+        if wanted == (os.sched_getaffinity(0) != self._cores):
+            return
+        self._stack.close()
+        if wanted:
+            self._stack.enter_context(burners(self._asked.burners))
+        use_cores({min(self._cores)} if wanted else self._cores)
 
 
 def use_cores(cores: set[int]) -> None:
@@ -79,71 +146,53 @@ def use_cores(cores: set[int]) -> None:
             continue  # it ended meanwhile
 
 
-class Seconds:
-    """Prints what happened in each second."""
-
-    def __init__(self, camera: Camera, pipeline: Pipeline, governor: Governor) -> None:
-        self._camera, self._pipeline, self._governor = camera, pipeline, governor
-        self._begin_s = self._shown_s = time.monotonic()
-        self._spent: list[float] = []
-        self._frames = self._dropped = 0
-        print("   s  cores  level             fps   p99 ms  dropped  why")
-
-    @property
-    def so_far(self) -> float:
-        """Seconds since the beginning."""
-        return time.monotonic() - self._begin_s
-
-    def take(self, spent_ms: float) -> None:
-        """Note one frame."""
-        self._frames += 1
-        if self._pipeline.searched:
-            self._spent.append(spent_ms)
-        passed_s = time.monotonic() - self._shown_s
-        if passed_s >= 1:
-            self._print(passed_s)
-
-    def _print(self, passed_s: float) -> None:
-        p99 = np.percentile(self._spent, 99) if self._spent else 0.0
-        dropped, self._dropped = self._camera.dropped - self._dropped, self._camera.dropped
-        cores = len(os.sched_getaffinity(0))
-        level = f"{self._governor.place} {self._governor.level.name}"
-        why = self._governor.last.reason if self._governor.last else ""
-        fps = self._frames / passed_s
-        print(f"{self.so_far:4.0f}  {cores:5}  {level:15} {fps:5.1f}  {p99:7.1f}  {dropped:7}  {why}", flush=True)
-        self._shown_s, self._frames, self._spent = time.monotonic(), 0, []
+@contextmanager
+def burners(count: int) -> Iterator[None]:
+    """So many other programs that want the one core that is left, all the time."""
+    core = min(os.sched_getaffinity(0))
+    code = f"import os\nos.sched_setaffinity(0, {{{core}}})\nwhile os.getppid() == {os.getpid()}: sum(range(10000))"
+    running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
 
 
 def main() -> None:
     """Play, take a core, give it back."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--p99", type=float, default=60.0, help="limit in ms")
-    parser.add_argument("--laps", type=int, default=6, help="of 20 s each")
-    parser.add_argument("--without", type=float, nargs=2, default=(40.0, 80.0), help="seconds with one core only")
+    parser.add_argument("--p99", type=float, default=50.0, help="limit in ms, 0: none, so that lost frames alone count")
+    parser.add_argument("--without", type=float, nargs=2, default=(20.0, 80.0), help="seconds with one core only")
+    parser.add_argument("--most", type=float, default=450.0, help="seconds after which it ends in any case")
+    parser.add_argument("--burners", type=int, default=2, help="other programs on the one core that is left")
     parser.add_argument("--ungoverned", action="store_true", help="the same at the full level")
     asked = parser.parse_args()
-    limits = GovernorConfig(p99_ms=asked.p99) if not asked.ungoverned else GovernorConfig(queue_ms=0, celsius=0)
-    config = msgspec.structs.replace(Config(), governor=limits, models=ModelsConfig(tier="large"))
-    models = open_models(config)
-    pipeline, governor, camera = make_pipeline(config, models), Governor(limits), Camera(config, asked.laps)
-    steering = steer(config, models, pipeline, governor)
-    all_cores = os.sched_getaffinity(0)
-    few = {min(all_cores)}
-    seconds = Seconds(camera, pipeline, governor)
-    confirmed = 0
-    for frame in camera.frames():
-        begun = time.perf_counter_ns()
-        confirmed += sum(told.event.state == "confirmed" for told in pipeline.process(frame))
-        took = time.perf_counter_ns() - begun
-        steering.frame(frame.stamp_ns, took, pipeline.searched, time.monotonic_ns())
-        seconds.take(took / 1e6)
-        wanted = few if asked.without[0] <= seconds.so_far < asked.without[1] else all_cores
-        if os.sched_getaffinity(0) != wanted:
-            use_cores(wanted)
-    counts = pipeline.counts
+    none = GovernorConfig(queue_ms=0, celsius=0, lost_percent=0)
+    governor = Governor(none if asked.ungoverned else GovernorConfig(p99_ms=asked.p99))
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        squeezed = Squeezed(governor, asked, stack)
+        beats = Path(folder, "beats.jsonl")
+        config = msgspec.structs.replace(
+            Config(),
+            models=ModelsConfig(tier="large"),
+            store=StoreConfig(path=folder),
+            output=OutputConfig(heartbeat=str(beats)),
+            learning=LearningConfig(watch_drift=False),
+        )
+        squeezed.drive = Drive(config, Screen(), Probe(squeezed.open, squeezed.hear), governor)
+        summary = squeezed.drive.run()
+        told = [msgspec.json.decode(line, type=Heartbeat) for line in beats.read_bytes().splitlines()]
+    print("\n| phase | seconds | fps | dropped | p50, ms | p99, ms |\n|---|---|---|---|---|---|")
+    for name, tally in squeezed.phases.items():
+        print(f"| {name} | {tally.seconds:.0f} | {tally.fps:.1f} | {tally.dropped} | {tally.share(50):.1f} "
+              f"| {tally.share(99):.1f} |")  # fmt: skip
     print(
-        f"{counts.frames} frames, {camera.dropped} dropped, {counts.coasted} not searched, {counts.unread} plates left "
-        f"unread; {confirmed} confirmed; {governor.changes} changes of level"
+        f"\n{summary.frames} frames, {summary.dropped} dropped, {summary.coasted} not searched, "
+        f"{summary.unread} plates left unread; {summary.confirmed} confirmed; "
+        f"{summary.level_changes} changes of level, the last to '{summary.level}'; "
+        f"{len(told)} heartbeats, {sum(beat.keeping_up for beat in told)} of them keeping up"
     )
 
 

@@ -129,6 +129,10 @@ class OutputConfig(Section, frozen=True):
     """Append events as JSON lines to this file, `-` for standard output, empty for none."""
     states: tuple[Literal["possible", "confirmed", "withdrawn"], ...] = ("possible", "confirmed", "withdrawn")
     """Which states go to `events` and to the screen."""
+    heartbeat: str = ""
+    """Append heartbeats as JSON lines to this file; empty for none. The store's folder has a live drive's newest."""
+    heartbeat_s: Positive = 60.0
+    """How often the drive says how it is; besides at once when the governor changes its level."""
 
 
 class StillsConfig(Section, frozen=True):
@@ -169,8 +173,12 @@ class GovernorConfig(Section, frozen=True):
     """Age of a frame when its turn comes, against the youngest seen of this camera."""
     watts: Limit = 0.0
     """Power that the board says it draws."""
-    celsius: Limit = 90.0
-    """The hottest part of the board."""
+    lost_percent: Limit = 10.0
+    """Share of the frames that are lost because none was taken in time, of `enough_fps` or of a slower camera's own."""
+    enough_fps: Positive = 15.0
+    """So many frames a second of a camera are enough: what a faster one drops beyond is no loss."""
+    celsius: Limit | Literal["board"] = "board"
+    """The hottest part of the board; `board`: 5 less than where its own software slows it down, if it tells."""
     slow_kmh: Limit = 0.0
     """Below this speed every second frame is enough; 0: the speed does not matter."""
 

@@ -6,17 +6,19 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
 
-from edge_alpr.app import Models, make_pipeline, open_models, steer
+from edge_alpr.app import Models, device_id, make_pipeline, open_models, steer
 from edge_alpr.camera import open_source, wall_ms
 from edge_alpr.camera.several import together
 from edge_alpr.config import Config, SourceConfig
-from edge_alpr.device import open_board
-from edge_alpr.ops.governor import Governor
+from edge_alpr.device import BoardWatch, open_board
+from edge_alpr.ops.governor import Governor, limits_on
+from edge_alpr.ops.heart import Heart, Signs
+from edge_alpr.ops.heart_sinks import heart_sinks
 from edge_alpr.ops.learning import Learning
 from edge_alpr.ops.steering import Sensors, Steering
 from edge_alpr.pipeline import Pipeline, Told
@@ -102,7 +104,8 @@ class Drive:
     """One run over a source, or several at a time: every event is stored, then told.
 
     A live source is governed where the configuration says so; a recording only by a `governor` that is given.
-    `sensors` tell it of the board and the speed; left out, it is this board and no speed.
+    `sensors` tell it of the board and the speed; left out, it is this board and no speed. A live drive has heartbeats
+    (see docs/heartbeat.md), a recording where the configuration names a file for them.
     """
 
     def __init__(
@@ -151,11 +154,13 @@ class Drive:
                 timer.start()
                 stack.callback(timer.cancel)
             pipeline = make_pipeline(config, models, listen=self._probe.listen)
-            steering = self._steering(models, pipeline, source.info.live)
+            sensors = self._watched(stack, source)
+            steering = self._steering(models, pipeline, source.info.live, sensors)
             learning = Learning(config, models.identities, source.info.live)
             dispatcher.catch_up()
             stack.callback(self._sum_up, time.monotonic(), source, pipeline, store)
             stack.callback(self._close, learning)
+            heart = self._heart(stack, source, pipeline, sensors)
             try:
                 for frame in source:
                     begun = time.perf_counter_ns()
@@ -164,12 +169,14 @@ class Drive:
                     if steering is not None:
                         now_ns = time.monotonic_ns()
                         steering.frame(frame.stamp_ns, read - begun, pipeline.searched, now_ns, frame.camera_id)
+                        heart.govern(steering.governor)
                     self._screen.status(_status(steering, source))
                     for told in news:
                         self._tell(told, dispatcher, started)
                     learning.take(pipeline.ended, news)
                     if pipeline.searched:
                         pipeline.timings.told(begun, read)
+                        heart.frame((time.perf_counter_ns() - begun) / 1e6)
                     if self._probe.listen is not None:
                         _tell_times(self._probe.listen, begun, read, bool(news))
                     self._screen.progress(pipeline.counts.frames)
@@ -183,12 +190,39 @@ class Drive:
                 dispatcher.catch_up()
         return self.summary
 
-    def _steering(self, models: Models, pipeline: Pipeline, live: bool) -> Steering | None:
+    def _watched(self, stack: ExitStack, source: FrameSource) -> Sensors:
+        """The sensors, the board's read on a thread of its own; where nobody will ask, it is not read."""
+        board = open_board()
+        sensors = self._sensors or Sensors(board.read, throttles_c=board.throttles_c)
+        watch = BoardWatch(sensors.board)
+        if source.info.live or self._governor is not None or self._config.output.heartbeat:
+            watch.start()
+            stack.callback(watch.stop)
+        return replace(sensors, board=watch.latest, cameras=lambda: self._cameras(source))
+
+    def _cameras(self, source: FrameSource) -> dict[str, SourceCounters]:
+        counters = source.counters
+        return counters.cameras or {self._config.source.camera_id: counters}
+
+    def _steering(self, models: Models, pipeline: Pipeline, live: bool, sensors: Sensors) -> Steering | None:
         if self._governor is None and live and self._config.governor.enabled:
-            self._governor = Governor(self._config.governor)
+            self._governor = Governor(limits_on(self._config.governor, sensors.throttles_c))
         if self._governor is None:
             return None
-        return steer(self._config, models, pipeline, self._governor, self._sensors or Sensors(open_board().read))
+        return steer(self._config, models, pipeline, self._governor, sensors)
+
+    def _heart(self, stack: ExitStack, source: FrameSource, pipeline: Pipeline, sensors: Sensors) -> Heart:
+        """It beats only where somebody is told."""
+        signs = Signs(
+            device_id(self._config),
+            sensors.cameras,
+            sensors.board,
+            lambda: (self.summary.confirmed, self.summary.withdrawn),
+            lambda: pipeline.models,
+        )
+        sinks = heart_sinks(self._config, source.info.live, stack)
+        heart = Heart(signs, sinks, self._config.output.heartbeat_s)
+        return stack.enter_context(heart) if sinks else heart
 
     def _load(self) -> Models:
         begin = time.perf_counter_ns()

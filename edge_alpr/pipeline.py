@@ -223,6 +223,11 @@ class Pipeline:
         """Vehicles not told because their texts fit no format that was asked for."""
         return self._stages.decide.withheld
 
+    @property
+    def models(self) -> dict[str, str]:
+        """The identities of the networks that run now."""
+        return self._identity.models
+
     def use(self, detect: Callable[[Luma], list[Detection]], models: dict[str, str]) -> None:
         """Another detector from the next frame on; `models` as in `Identity`."""
         self._stages = replace(self._stages, detect=detect)

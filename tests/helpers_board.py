@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
 
+from edge_alpr.config import GovernorConfig
 from edge_alpr.ops.governor import Conditions, Governor, Level
+from edge_alpr.ops.steering import Losses
+from edge_alpr.types import SourceCounters
 
 Curve = Callable[[float], float]
 """Something over the seconds of a drive."""
 
 STEP_S = 0.25
-FRAME_MS = 1000 / 30
 FOLLOW_MS, DETECT_MS, READ_MS = 3.0, {"large": 14.0, "small": 7.8}, 2.0
 """Of a frame at full clocks: its motion, its search, each plate that is read."""
 IDLE_W, BUSY_W = 4.0, 10.0
@@ -46,16 +48,24 @@ def between(start_s: float, end_s: float, inside: float, outside: float) -> Curv
 
 @dataclass
 class Board:
-    """One RC element for the heat, clocks by power mode and throttling, a camera of 30 fps with a second of buffers."""
+    """One RC element for the heat, clocks by power mode and throttling, a camera with a second of buffers.
+
+    Or a camera that `drops` at once: of what it sent, the newest frame waits.
+    """
 
     ambient_c: Curve = _mild
     plates: Curve = _two
     clock: Curve = _full
     """Share of the full clocks."""
     seed: int = 0
+    fps: float = 30.0
+    drops: bool = False
     celsius: float = REST_C
     throttled: bool = False
     queue_ms: float = 0.0
+    counters: SourceCounters = field(init=False, default_factory=SourceCounters)
+    losses: Losses = field(init=False, default_factory=lambda: Losses(GovernorConfig().enough_fps))
+    level: Level | None = field(init=False, default=None)
     rng: np.random.Generator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,13 +77,28 @@ class Board:
         plates = min(self.plates(at_s), level.reads or 99)
         search_ms = (FOLLOW_MS + DETECT_MS[level.tier] + READ_MS * plates) / speed
         mean_ms = (search_ms + (level.interval - 1) * FOLLOW_MS / speed) / level.interval
-        busy = min(mean_ms / FRAME_MS, 1.0)
+        busy = min(mean_ms * self.fps / 1e3, 1.0)
         self._queue(mean_ms)
-        return self._measured(search_ms, self._warm(IDLE_W + BUSY_W * busy * speed, at_s))
+        told = self._measured(search_ms, self._warm(IDLE_W + BUSY_W * busy * speed, at_s))
+        return replace(told, lost_percent=self._lost(level, at_s))
 
     def _queue(self, mean_ms: float) -> None:
-        grown = STEP_S * 1e3 * (1 - FRAME_MS / mean_ms)
+        taken_fps = min(1e3 / mean_ms, self.fps)
+        whole = self.rng.random()  # frames come whole: rounded up as often as the rest is large
+        taken = int(STEP_S * taken_fps + whole)
+        self.counters.frames += taken
+        if self.drops:
+            self.counters.dropped += int(STEP_S * self.fps + whole) - taken
+            return
+        grown = STEP_S * 1e3 * (1 - 1e3 / self.fps / mean_ms)
         self.queue_ms = min(max(self.queue_ms + grown, 0.0), 1000.0)
+
+    def _lost(self, level: Level, at_s: float) -> float | None:
+        """As `Steering` has it: what comes is of another level."""
+        if level is not self.level:
+            self.losses.clear()
+            self.level = level
+        return self.losses.percent({"camera0": self.counters}, at_s)
 
     def _warm(self, watts: float, at_s: float) -> float:
         aim = self.ambient_c(at_s) + KELVIN_PER_W * watts
@@ -100,6 +125,8 @@ class Moment:
     celsius: float
     throttled: bool
     place: int
+    frames: int
+    """Taken so far."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +157,11 @@ class Log:
             longest = max(longest, run)
         return longest
 
+    def fps(self, start_s: float, end_s: float) -> float:
+        """Frames taken a second."""
+        taken = [moment.frames for moment in self.moments if start_s <= moment.at_s < end_s]
+        return (taken[-1] - taken[0]) / ((len(taken) - 1) * STEP_S)
+
     def places(self, start_s: float, end_s: float) -> list[int]:
         return [moment.place for moment in self.moments if start_s <= moment.at_s < end_s]
 
@@ -146,5 +178,6 @@ def drive(
         at_s = step * STEP_S
         told = board.step(governor.level, at_s)
         governor.decide(sensors(told, at_s), at_s)
-        moments.append(Moment(at_s, told, board.celsius, board.throttled, governor.place))
+        moments.append(Moment(at_s, told, board.celsius, board.throttled, governor.place,
+                              board.counters.frames))  # fmt: skip
     return Log(moments)

@@ -177,6 +177,7 @@ def test_at_a_live_pace_the_newest_frame_wins_and_what_is_dropped_is_released_an
         frame.release()
 
     assert source.released == 30
+    assert metered.counters.frames == len(stamps)
     assert metered.counters.dropped == 30 - len(stamps) >= 15
     assert stamps == sorted(set(stamps))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from edge_alpr.device import BoardReading, open_board
-from edge_alpr.device.host import processor
+from edge_alpr.device import BoardReading, BoardWatch, open_board
+from edge_alpr.device.host import processor, rss_mb
 from edge_alpr.device.pc import Pc
 
 INA = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1"
@@ -130,3 +132,56 @@ def test_the_processor_its_governor_and_its_turbo(tmp_path: Path) -> None:
     assert (told.model, told.governor, told.turbo) == ("AMD EPYC", "performance, powersave", True)
     untold = processor(tmp_path / "empty")
     assert (untold.governor, untold.turbo) == (None, None)
+
+
+TRIPS = {
+    "sys/class/thermal/thermal_zone0/trip_point_0_type": "active\n",
+    "sys/class/thermal/thermal_zone0/trip_point_0_temp": "85000\n",
+    "sys/class/thermal/thermal_zone0/trip_point_1_type": "passive\n",
+    "sys/class/thermal/thermal_zone0/trip_point_1_temp": "99000\n",
+    "sys/class/thermal/thermal_zone1/trip_point_0_type": "passive\n",
+    "sys/class/thermal/thermal_zone1/trip_point_0_temp": "0\n",
+    "sys/class/thermal/thermal_zone1/trip_point_2_type": "critical\n",
+    "sys/class/thermal/thermal_zone1/trip_point_2_temp": "97500\n",
+}
+
+
+def test_a_board_slows_itself_down_at_its_passive_trip_point(tmp_path: Path) -> None:
+    assert open_board(tree(tmp_path / "jetson", orin_nano() | TRIPS)).throttles_c == 99
+    assert open_board(tree(tmp_path / "pc", TRIPS)).throttles_c == 99
+
+
+def test_where_no_trip_point_is_told_a_jetson_is_taken_to_be_careful_and_a_pc_is_left_alone(tmp_path: Path) -> None:
+    assert open_board(tree(tmp_path / "jetson", orin_nano())).throttles_c == 95
+    assert open_board(tmp_path).throttles_c is None
+
+
+def test_a_watch_tells_the_newest_reading_until_the_board_answers_no_more() -> None:
+    """The third reading hangs, as a sensor on a stuck bus does."""
+    stuck, heard, asked = threading.Event(), [], []
+
+    def read() -> BoardReading:
+        asked.append(threading.current_thread().name)
+        if len(asked) == 3:
+            stuck.wait(5)
+        return BoardReading(celsius=float(len(asked)))
+
+    watch = BoardWatch(read, 0.05, heard.append)
+    assert watch.latest() == NOTHING
+    watch.start()
+    deadline = time.monotonic() + 5
+    while len(asked) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert watch.latest() == BoardReading(celsius=2.0) == heard[-1]
+    time.sleep(0.3)
+    assert watch.latest() == NOTHING, "what is old is not told"
+    stuck.set()
+    watch.stop()
+    assert set(asked) == {"board"} and len(heard) == len(asked) >= 3, "it ends with a last reading"
+    watch.stop()
+
+
+def test_resident_memory_is_told_in_megabytes() -> None:
+    before, block = rss_mb(), bytearray(b"x") * 50_000_000
+    after = rss_mb()
+    assert before is not None and after is not None and 40 < after - before < 60, len(block)

@@ -32,6 +32,7 @@ from edge_alpr.config import (
     StoreConfig,
     TrackConfig,
 )
+from edge_alpr.device import BoardReading
 from edge_alpr.drive import Drive, Screen
 from edge_alpr.evidence import canonical
 from edge_alpr.ops.governor import (
@@ -44,15 +45,17 @@ from edge_alpr.ops.governor import (
     Conditions,
     Governor,
     Level,
+    limits_on,
 )
-from edge_alpr.ops.steering import FrameAge, Sensors, Steering, UnknownBoard, Window
+from edge_alpr.ops.steering import FrameAge, Losses, Sensors, Steering, Window
 from edge_alpr.pipeline import Effort, Identity, Lane, Pipeline, Stages
 from edge_alpr.screen import show_summary, watching
 from edge_alpr.stages.event import EventMaker
 from edge_alpr.stages.track import CameraMotion, Tracker
-from edge_alpr.types import Crop, Detection, Event, Frame, Luma, Read
+from edge_alpr.types import Crop, Detection, Event, Frame, Luma, Read, SourceCounters
 
-NO_LIMIT = GovernorConfig(celsius=0, queue_ms=0)
+NO_LIMIT = GovernorConfig(celsius=0, queue_ms=0, lost_percent=0)
+COOL = GovernorConfig(celsius=90)
 RETURNS_S = 11.0
 """Latency is under its limit again within so long: five steps down, one for each cool-off, and a second to notice."""
 BACK_S = DWELL_MOST_S + 5 * DWELL_S + 5
@@ -94,7 +97,7 @@ def test_a_hot_summer_start_never_throttles_and_is_full_again_when_the_car_has_c
     board = Board(ambient_c=between(0, 900, 66, 25), celsius=70, plates=always(4))
     without = drive(replace(board), Governor(NO_LIMIT), 900)
     assert any(moment.throttled for moment in without.moments), "ungoverned it does"
-    log = drive(board, Governor(GovernorConfig()), 900 + BACK_S)
+    log = drive(board, Governor(COOL), 900 + BACK_S)
     assert log.hottest < THROTTLE_C
     assert max(log.places(0, 900)) > 0
     assert log.most_changes_a_minute <= A_MINUTE
@@ -124,6 +127,71 @@ def test_a_lower_power_mode_is_made_up_for_and_taken_back(limits: GovernorConfig
     assert log.moments[-1].place == 0
 
 
+def test_a_camera_that_drops_is_kept_up_with_again_at_a_level_that_can() -> None:
+    """A quarter of the clocks: 11 frames a second at the full level, of 30."""
+    slow = Board(clock=between(60, 240, 0.25, 1.0), drops=True)
+    assert drive(replace(slow), Governor(NO_LIMIT), 120).fps(80, 120) < 12.5, "ungoverned"
+    governor = Governor(GovernorConfig())
+    log = drive(slow, governor, 240 + BACK_S)
+    assert set(log.places(0, 60)) == {0}
+    assert log.fps(60 + RETURNS_S, 240) >= 13.5
+    assert log.most_changes_a_minute <= A_MINUTE
+    assert log.moments[-1].place == 0
+    assert governor.last is not None
+
+
+def test_a_camera_faster_than_needed_may_drop_what_it_likes() -> None:
+    log = drive(Board(fps=60, drops=True, plates=always(6)), Governor(GovernorConfig()), 300)
+    assert 30 < log.fps(10, 300) < 40 and log.changes_s == []
+
+
+@pytest.mark.parametrize(
+    ("taken", "dropped", "lost"),
+    [(90, 0, 0), (60, 30, 0), (45, 45, 0), (36, 54, 20), (90, 90, 0), (9, 1, 10), (0, 90, 100), (0, 0, 0)],
+)
+def test_lost_is_what_is_missing_of_fifteen_a_second_or_of_a_slower_camera(taken: int, dropped: int, lost: int) -> None:
+    losses = Losses(15)
+    assert losses.percent({"front": SourceCounters(7, 3)}, 100.0) is None
+    now = {"front": SourceCounters(7 + taken, 3 + dropped)}
+    assert losses.percent(now, 100.5) is None, "too soon to tell"
+    assert losses.percent(now, 103.0) == pytest.approx(lost)
+    still = {**now, "rear": SourceCounters(50, 50)}
+    assert losses.percent(still, 106.1) == 0, "what is old is forgotten, and a camera is known from its second look on"
+    losses.clear()
+    assert losses.percent(still, 106.2) is None
+
+
+def test_of_several_cameras_the_worst_counts() -> None:
+    losses = Losses(15)
+    losses.percent({"front": SourceCounters(), "rear": SourceCounters()}, 0.0)
+    assert losses.percent({"front": SourceCounters(60, 0), "rear": SourceCounters(15, 45)}, 2.0) == 50
+
+
+def test_steering_hears_of_lost_frames() -> None:
+    counters, applied = SourceCounters(), []
+    governor = Governor(GovernorConfig())
+    steering = Steering(governor, applied.append, Sensors(cameras=lambda: {"front": counters}))
+    for i in range(13):
+        counters.frames, counters.dropped = counters.frames + 1, counters.dropped + 2
+        steering.frame(i * 100_000_000, 90_000_000, True, i * 100_000_000 + 95_000_000)
+    assert applied == [LEVELS[1]]
+    assert governor.status == "level 1 of 5, fewer reads: frames lost 33.3 % over 10 %"
+    for i in range(13, 50):
+        counters.frames += 1
+        steering.frame(i * 100_000_000, 90_000_000, True, i * 100_000_000 + 95_000_000)
+    assert applied == [LEVELS[1]], "what the level before lost does not count against this one"
+
+
+@pytest.mark.parametrize(("throttles_c", "limit"), [(99.0, 94.0), (95.0, 90.0), (None, 0.0)])
+def test_the_board_says_how_hot_it_may_be_unless_the_owner_does(throttles_c: float | None, limit: float) -> None:
+    assert limits_on(GovernorConfig(), throttles_c).celsius == limit
+    assert limits_on(GovernorConfig(celsius=70), throttles_c).celsius == 70
+    assert limits_on(GovernorConfig(celsius=0), throttles_c).celsius == 0
+    governor = Governor(GovernorConfig())
+    governor.decide(Conditions(celsius=120), 0)
+    assert governor.changes == 0, "a limit that nobody has set is none"
+
+
 def test_a_limit_of_power_is_kept() -> None:
     log = drive(Board(), Governor(GovernorConfig(watts=8.5)), 600)
     late = [moment.told.watts for moment in log.moments if moment.at_s > 20]
@@ -132,7 +200,7 @@ def test_a_limit_of_power_is_kept() -> None:
 
 
 def test_a_sensor_that_was_never_there_changes_nothing() -> None:
-    log = drive(Board(ambient_c=always(60)), Governor(GovernorConfig()), 600, lambda told, _: Conditions())
+    log = drive(Board(ambient_c=always(60)), Governor(COOL), 600, lambda told, _: Conditions())
     assert log.changes_s == []
 
 
@@ -147,7 +215,7 @@ def test_without_a_sensor_of_heat_the_latency_of_a_throttled_board_still_counts(
 
 
 def test_a_sensor_that_went_away_while_it_was_hot_is_no_sign_of_a_cool_board() -> None:
-    governor = Governor(GovernorConfig())
+    governor = Governor(COOL)
     drive(Board(celsius=95), governor, 5)
     place = governor.place
     assert place > 0
@@ -156,7 +224,7 @@ def test_a_sensor_that_went_away_while_it_was_hot_is_no_sign_of_a_cool_board() -
 
 
 def test_a_sensor_stuck_too_high_goes_down_once_and_stays_there() -> None:
-    governor = Governor(GovernorConfig())
+    governor = Governor(COOL)
     log = drive(Board(), governor, 900, lambda told, _: replace(told, celsius=95.0))
     assert len(log.changes_s) + log.moments[0].place == len(LEVELS) - 1
     assert log.moments[-1].place == len(LEVELS) - 1
@@ -184,7 +252,7 @@ def test_a_load_that_comes_and_goes_does_not_make_it_flap() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_board_at_its_limit_settles(seed: int) -> None:
     board = Board(ambient_c=lambda at_s: 60 + 3 * math.sin(at_s / 50), plates=always(4), seed=seed)
-    log = drive(board, Governor(GovernorConfig()), 3600)
+    log = drive(board, Governor(COOL), 3600)
     assert log.hottest < THROTTLE_C
     assert log.most_changes_a_minute <= A_MINUTE
     assert sum(at > 1800 for at in log.changes_s) <= 30
@@ -215,19 +283,19 @@ CONDITIONS = st.builds(
     Conditions,
     p99_ms=_readings(33),
     queue_ms=_readings(200),
+    lost_percent=_readings(10),
     watts=_readings(10),
     celsius=_readings(90),
     speed_kmh=_readings(5),
 )
-CALM = Conditions(p99_ms=5, queue_ms=5, watts=3, celsius=50, speed_kmh=50)
+CALM = Conditions(p99_ms=5, queue_ms=5, lost_percent=0, watts=3, celsius=50, speed_kmh=50)
 STRETCHES = st.lists(st.tuples(st.one_of(CONDITIONS, st.just(CALM)), st.floats(0.05, 120)), min_size=1, max_size=30)
 
 
 def _over(told: Conditions) -> bool:
-    values = (told.p99_ms, told.queue_ms, told.watts, told.celsius)
-    return any(
-        v is not None and math.isfinite(v) and v > limit for v, limit in zip(values, (33, 200, 10, 90), strict=True)
-    )
+    values = (told.p99_ms, told.queue_ms, told.lost_percent, told.watts, told.celsius)
+    limits = (33, 200, 10, 10, 90)
+    return any(v is not None and math.isfinite(v) and v > limit for v, limit in zip(values, limits, strict=True))
 
 
 @settings(max_examples=150)
@@ -257,7 +325,7 @@ def test_what_is_unknown_never_causes_a_change(stretches: list[tuple[Conditions,
     for told, lasts_s in stretches:
         governor.decide(told, now_s := now_s + lasts_s)
     before = governor.changes
-    for told in (Conditions(), Conditions(math.nan, math.nan, math.nan, math.nan, math.nan)):
+    for told in (Conditions(), Conditions(*[math.nan] * 6)):
         for _ in range(20):
             governor.decide(told, now_s := now_s + 60)
     assert governor.changes == before
@@ -267,7 +335,7 @@ def test_what_is_unknown_never_causes_a_change(stretches: list[tuple[Conditions,
 def test_what_is_no_number_is_unknown(value: float) -> None:
     governor = Governor(LIMITS)
     for second in range(60):
-        governor.decide(Conditions(value, value, value, value, value), second)
+        governor.decide(Conditions(*[value] * 6), second)
     assert governor.changes == 0
 
 
@@ -340,20 +408,20 @@ def test_after_a_change_only_frames_of_the_new_level_count() -> None:
     assert applied == [LEVELS[1]], "within the window there were slow ones until long after the cool-off"
 
 
-def test_the_board_is_read_once_a_second_and_a_change_is_logged_with_its_power_mode(
+def test_the_board_is_asked_four_times_a_second_and_a_change_is_logged_with_its_power_mode(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     read, applied = [], []
 
-    def board() -> UnknownBoard:
+    def board() -> BoardReading:
         read.append(1)
-        return UnknownBoard(celsius=95, power_mode="7W")
+        return BoardReading(celsius=95, power_mode="7W")
 
-    steering = Steering(Governor(GovernorConfig()), applied.append, Sensors(board))
+    steering = Steering(Governor(COOL), applied.append, Sensors(board))
     with caplog.at_level(logging.INFO):
         for i in range(90):
             steering.frame(i * 33_000_000, 20_000_000, True, i * 33_000_000 + 25_000_000)
-    assert len(read) == 3
+    assert len(read) == 12
     assert applied == [LEVELS[1]]
     assert caplog.messages == ["governor: level 1, fewer reads: 95.0 °C over 90 °C (power mode 7W)"]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 
-from edge_alpr.bench.process import CpuTimes, cpu_times, name_this_thread, started_ns
-from edge_alpr.device import Board, BoardReading
+from edge_alpr.bench.process import CpuTimes, cpu_times, started_ns
+from edge_alpr.device import Board, BoardReading, BoardWatch
 
 PARTS = {"network": "detect.network", "look": "detect.look"}
 """Parts of a stage by the names that the drive tells."""
@@ -49,7 +48,10 @@ class Meter:
         self._frame: dict[str, int] = dict.fromkeys(STAGES, 0)
         self._network_ns = 0
         self._due_ns: int | None = None
-        self._watch = BoardWatch(board)
+        self._board = board
+        self.readings: list[BoardReading] = []
+        """What the board told while it was measured."""
+        self._watch = BoardWatch(board.read, _EVERY_S, self.readings.append, "bench-board")
         self.begun_ns: int | None = None
         self.values: dict[str, list[float]] = {name: [] for name in STAGES}
         self.spans = Spans()
@@ -100,17 +102,13 @@ class Meter:
         self._watch.stop()
 
     @property
-    def readings(self) -> list[BoardReading]:
-        """What the board told while it was measured."""
-        return self._watch.readings
-
-    @property
     def seconds(self) -> float:
         """From the first measured frame to the end of the last one."""
         return (self.spans.ends[-1] - self.begun_ns) / 1e9 if self.begun_ns and self.spans.ends else 0.0
 
     def _begin(self, dropped: int) -> None:
         self.dropped_before = dropped
+        self._board.read()  # meters that count energy count from here
         self._watch.start()
         self._cpu_before = cpu_times()
         self.begun_ns = time.perf_counter_ns()
@@ -131,31 +129,3 @@ class Meter:
             if self._frame[name]:
                 self.values[name].append(self._frame[name] / 1e6)
                 self._frame[name] = 0
-
-
-class BoardWatch:
-    """Reads a board twice a second, on a thread of its own."""
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="board", daemon=True)
-        self.readings: list[BoardReading] = []
-
-    def start(self) -> None:
-        """Begin; meters that count energy count from here."""
-        self._board.read()
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End with a last reading."""
-        if self._thread.is_alive():
-            self._stop.set()
-            self._thread.join()
-
-    def _run(self) -> None:
-        name_this_thread("bench-board")
-        stopped = False
-        while not stopped:
-            stopped = self._stop.wait(_EVERY_S)
-            self.readings.append(self._board.read())

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +68,6 @@ def loads(before: CpuTimes, after: CpuTimes) -> list[ThreadLoad]:
 def whole_load(before: CpuTimes, after: CpuTimes) -> float:
     """What the process took between two moments, in percent of one core."""
     return round(100 * (after.whole_s - before.whole_s) / ((after.at_ns - before.at_ns) / 1e9), 1)
-
-
-def name_this_thread(name: str) -> None:
-    """Let the kernel know it by that name; otherwise a thread bears that of the one that began it."""
-    with suppress(OSError):
-        (_SELF / "task" / str(threading.get_native_id()) / "comm").write_text(name, encoding="utf-8")
 
 
 def peak_rss_mb() -> float | None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from edge_alpr.device.board import Board, BoardReading
 from edge_alpr.device.jetson import Jetson, is_jetson
 from edge_alpr.device.pc import Pc
+from edge_alpr.device.watch import BoardWatch
 
-__all__ = ["Board", "BoardReading", "open_board"]
+__all__ = ["Board", "BoardReading", "BoardWatch", "open_board"]
 
 
 def open_board(root: Path = Path("/")) -> Board:

@@ -10,11 +10,11 @@ from typing import Protocol
 class BoardReading:
     """One moment of a board; None where the board does not tell: nothing is estimated."""
 
-    watts: float | None
+    watts: float | None = None
     """Drawn by what `Board.rail` names."""
-    celsius: float | None
+    celsius: float | None = None
     """Of the hottest zone."""
-    power_mode: str | None
+    power_mode: str | None = None
 
 
 class Board(Protocol):
@@ -27,6 +27,10 @@ class Board(Protocol):
     @property
     def rail(self) -> str:
         """What the watts are of, in words; empty where there is no meter."""
+
+    @property
+    def throttles_c(self) -> float | None:
+        """The heat at which its own software begins to slow it down; None where that is not told."""
 
     def read(self) -> BoardReading:
         """Read the sensors. Never raises: a sensor that cannot be read gives None."""

@@ -1,15 +1,18 @@
-"""The processor: its name, who sets its clock, and whether it may overclock itself."""
+"""The processor: its name, who sets its clock, whether it may overclock itself; and this process on it."""
 
 from __future__ import annotations
 
 import os
 import platform
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_alpr.device import sysfs
 
 _CPU = "sys/devices/system/cpu"
+_SELF = Path("/proc/self")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +50,15 @@ def _turbo(root: Path) -> bool | None:
         return held == 0
     boost = sysfs.number(root / _CPU / "cpufreq/boost")
     return None if boost is None else boost == 1
+
+
+def name_this_thread(name: str) -> None:
+    """Let the kernel know it by that name; otherwise a thread bears that of the one that began it."""
+    with suppress(OSError):
+        (_SELF / "task" / str(threading.get_native_id()) / "comm").write_text(name, encoding="utf-8")
+
+
+def rss_mb() -> float | None:
+    """The memory of this process that is resident now, in MB."""
+    fields = (sysfs.text(_SELF / "statm") or "").split()
+    return round(int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6, 1) if len(fields) > 1 else None

@@ -11,6 +11,8 @@ from edge_alpr.device.board import BoardReading
 
 WHOLE_BOARD = "VDD_IN"
 """The rail that feeds everything. Boards without it have none that does: their other rails are not summed."""
+USUAL_THROTTLE_C = 95.0
+"""Where the kernel tells no trip point; Orin modules have it at 99."""
 _MONITORS = ("sys/bus/i2c/drivers/ina3221/*/hwmon/hwmon*", "sys/class/hwmon/hwmon*")
 _MODEL = "proc/device-tree/model"
 _MODE = re.compile(r"POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)")
@@ -38,6 +40,11 @@ class Jetson:
     def rail(self) -> str:
         """The whole board, where it has a meter for that."""
         return f"whole board ({WHOLE_BOARD})" if self._meter else ""
+
+    @property
+    def throttles_c(self) -> float | None:
+        """The kernel's trip point, or a careful guess."""
+        return sysfs.throttles(self._root) or USUAL_THROTTLE_C
 
     def read(self) -> BoardReading:
         """Read the sensors."""

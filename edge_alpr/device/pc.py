@@ -44,6 +44,11 @@ class Pc:
         """The processor, where its counters may be read (often by root alone)."""
         return "processor (RAPL)" if self._before else ""
 
+    @property
+    def throttles_c(self) -> float | None:
+        """The kernel's trip point, where there is one; many processors look after themselves."""
+        return sysfs.throttles(self._root)
+
     def read(self) -> BoardReading:
         """Read the sensors."""
         mode = sysfs.text(self._root / "sys/firmware/acpi/platform_profile")

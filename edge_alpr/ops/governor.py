@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from edge_alpr.config import GovernorConfig, Tier
 
 
@@ -40,6 +42,7 @@ class Conditions:
 
     p99_ms: float | None = None
     queue_ms: float | None = None
+    lost_percent: float | None = None
     watts: float | None = None
     celsius: float | None = None
     speed_kmh: float | None = None
@@ -61,11 +64,12 @@ class Rule:
 
 
 RULES = (
-    #    condition   said          unit  share slack cool-off
-    Rule("p99_ms",   "p99 ",       "ms", 0.85, 0.0,  2.0),
-    Rule("queue_ms", "frame age ", "ms", 0.85, 0.0,  2.0),
-    Rule("watts",    "",           "W",  0.85, 0.0,  3.0),
-    Rule("celsius",  "",           "°C", 1.0,  6.0,  5.0),
+    #    condition       said            unit  share slack cool-off
+    Rule("p99_ms",       "p99 ",         "ms", 0.85, 0.0,  2.0),
+    Rule("queue_ms",     "frame age ",   "ms", 0.85, 0.0,  2.0),
+    Rule("lost_percent", "frames lost ", "%",  0.5,  0.0,  2.0),
+    Rule("watts",        "",             "W",  0.85, 0.0,  3.0),
+    Rule("celsius",      "",             "°C", 1.0,  6.0,  5.0),
 )  # fmt: skip
 COOL_OFF_S = min(rule.cool_off_s for rule in RULES)
 """No two steps down follow each other sooner."""
@@ -73,6 +77,8 @@ DWELL_S, DWELL_MOST_S = 15.0, 240.0
 """How long all must be well inside before a step up. Doubled, up to the most, by each step up that did not last."""
 REGRET_S = 90.0
 """A step up that is taken back within so long did not last."""
+BELOW_THROTTLE_C = 5.0
+"""How far below the heat at which a board slows itself down the limit lies, where the board is to say."""
 _FASTER = 1.25
 """Well above `slow_kmh` is so many times that."""
 
@@ -87,18 +93,25 @@ class Change:
     reason: str
 
 
+def limits_on(limits: GovernorConfig, throttles_c: float | None) -> GovernorConfig:
+    """The limits with the heat in degrees, on a board that slows itself down at `throttles_c` (None: unknown)."""
+    if limits.celsius != "board":
+        return limits
+    return msgspec.structs.replace(limits, celsius=max(0.0, throttles_c - BELOW_THROTTLE_C) if throttles_c else 0.0)
+
+
 class Governor:
     """Chooses a level: down at once, one level for each cool-off; up after a dwell with all well inside the limits.
 
     A condition that is not known never causes a change. While one that forced a step down is unknown, nothing
-    steps up: a lost sensor is no sign of a cool board.
+    steps up: a lost sensor is no sign of a cool board. Limits left to the board are none until `limits_on` sets them.
     """
 
-    def __init__(self, limits: GovernorConfig, levels: Sequence[Level] = LEVELS) -> None:
-        self._limits = limits
+    def __init__(self, limits: GovernorConfig, levels: Sequence[Level] = LEVELS, dwell_s: float = DWELL_S) -> None:
+        self.limits = limits_on(limits, None)
         self._levels = levels
         self._causes: set[str] = set()
-        self._dwell_s = DWELL_S
+        self._least_dwell_s = self._dwell_s = dwell_s
         self._inside_since_s: float | None = None
         self._changed_s = self._fell_s = self._rose_s = -math.inf
         self.place = 0
@@ -112,11 +125,16 @@ class Governor:
         return self._levels[self.place]
 
     @property
+    def least(self) -> int:
+        """The place of the level that asks the least."""
+        return len(self._levels) - 1
+
+    @property
     def status(self) -> str:
         """The level and why in a few words; empty at the full one."""
         if self.place == 0 or self.last is None:
             return ""
-        return f"level {self.place} of {len(self._levels) - 1}, {self.level.name}: {self.last.reason}"
+        return f"level {self.place} of {self.least}, {self.level.name}: {self.last.reason}"
 
     def decide(self, conditions: Conditions, now_s: float) -> Level:
         """The level from now on; `now_s` is any clock that does not go back."""
@@ -134,7 +152,7 @@ class Governor:
     def _fall(self, over: Sequence[Rule], conditions: Conditions, now_s: float) -> None:
         self._causes.update(rule.name for rule in over)
         cool_off_s = min((rule.cool_off_s for rule in over), default=COOL_OFF_S)
-        if self.place + 1 >= len(self._levels) or now_s - self._changed_s < cool_off_s:
+        if self.place == self.least or now_s - self._changed_s < cool_off_s:
             return
         if now_s - self._rose_s < REGRET_S:
             self._dwell_s = min(2 * self._dwell_s, DWELL_MOST_S)
@@ -149,14 +167,14 @@ class Governor:
             said.append(f"{rule.said}{value:.1f} {rule.unit} over {self._limit(rule):g} {rule.unit}")
         if not said:
             self._causes.add("speed_kmh")
-            return f"{conditions.speed_kmh:.0f} km/h under {self._limits.slow_kmh:g} km/h"
+            return f"{conditions.speed_kmh:.0f} km/h under {self.limits.slow_kmh:g} km/h"
         return ", ".join(said)
 
     def _wait_or_rise(self, now_s: float) -> None:
         if self._inside_since_s is None:
             self._inside_since_s = now_s
         if now_s - self._fell_s > DWELL_MOST_S:
-            self._dwell_s = DWELL_S
+            self._dwell_s = self._least_dwell_s
         since_s = max(self._inside_since_s, self._changed_s)
         if now_s - since_s >= self._dwell_s:
             self._rose_s = now_s
@@ -171,7 +189,7 @@ class Governor:
             self._causes.clear()
 
     def _limit(self, rule: Rule) -> float:
-        return float(getattr(self._limits, rule.name))
+        return float(getattr(self.limits, rule.name))
 
     def _is_over(self, rule: Rule, conditions: Conditions) -> bool:
         limit, value = self._limit(rule), _known(getattr(conditions, rule.name))
@@ -191,7 +209,7 @@ class Governor:
 
     def _is_slow(self, conditions: Conditions, factor: float) -> bool:
         speed = _known(conditions.speed_kmh)
-        return speed is not None and speed < self._limits.slow_kmh * factor
+        return speed is not None and speed < self.limits.slow_kmh * factor
 
 
 def _known(value: float | None) -> float | None:

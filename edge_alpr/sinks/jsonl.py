@@ -1,4 +1,4 @@
-"""Events as JSON lines, appended to a file or written to standard output."""
+"""JSON lines appended to a file; events so, or written to standard output."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _REMEDIES = {
 }
 
 
-class JsonLines:
-    """A sink that appends one line an event: to the file `target`, or to standard output for `-`.
+class LineFile:
+    """Appends lines to the file `target`, or to standard output for `-`; `what` is in it, for people to read.
 
     A line is whole or absent: what a failed write left is taken back, and a line torn by a power cut is
-    ended before the next one. A line in a regular file is durable when `tell` returns. Only `states` are
-    written. Raises `SinkError` when the file cannot be opened.
+    ended before the next one. A line in a regular file is durable when `append` returns. Raises `SinkError`
+    when the file cannot be opened.
     """
 
-    def __init__(self, target: str, states: Collection[State] = STATES) -> None:
-        self._states = frozenset(states)
+    def __init__(self, target: str, what: str) -> None:
+        self._what = what
         self._name = "standard output" if target == "-" else target
         self._handle = -1
         if target == "-":
@@ -51,17 +51,14 @@ class JsonLines:
             raise self._failure(error) from error
         self._regular = stat.S_ISREG(os.fstat(self._handle).st_mode)
 
-    def tell(self, event: Event) -> None:
-        """Write one event.
+    def append(self, line: bytes) -> None:
+        """Write one line, given without its end.
 
-        Raises `EventError` when it breaks its contract, `OutputClosedError` when nobody reads standard
-        output any more, else `SinkError`; nothing of the event is then written.
+        Raises `OutputClosedError` when nobody reads standard output any more, else `SinkError`; nothing of the
+        line is then written.
         """
-        if event.state not in self._states:
-            return
-        line = encode_event(event) + b"\n"
         try:
-            self._to_stdout(line) if self._handle < 0 else self._to_file(line)
+            self._to_stdout(line + b"\n") if self._handle < 0 else self._to_file(line + b"\n")
         except BrokenPipeError as error:
             raise OutputClosedError(f"{self._name}: nobody reads it any more") from error
         except OSError as error:
@@ -107,7 +104,20 @@ class JsonLines:
 
     def _failure(self, error: OSError) -> SinkError:
         remedy = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
-        return SinkError(f"events file {self._name} cannot be written: {remedy}")
+        return SinkError(f"{self._what} file {self._name} cannot be written: {remedy}")
+
+
+class JsonLines(LineFile):
+    """A sink that appends one line an event, see `LineFile`. Only `states` are written."""
+
+    def __init__(self, target: str, states: Collection[State] = STATES) -> None:
+        super().__init__(target, "events")
+        self._states = frozenset(states)
+
+    def tell(self, event: Event) -> None:
+        """Write one event. Raises `EventError` when it breaks its contract, besides what `append` raises."""
+        if event.state in self._states:
+            self.append(encode_event(event))
 
 
 def _write_all(handle: int, data: bytes) -> None:
