@@ -63,6 +63,11 @@ class Tally:
         self.spent_ms += other.spent_ms
 
     @property
+    def searched_fps(self) -> float:
+        """Frames searched for plates a second."""
+        return len(self.spent_ms) / self.seconds if self.seconds else 0.0
+
+    @property
     def fps(self) -> float:
         """Frames taken a second."""
         return self.frames / self.seconds if self.seconds else 0.0
@@ -164,13 +169,14 @@ def main() -> None:
     """Play, take a core, give it back."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--p99", type=float, default=50.0, help="limit in ms, 0: none, so that lost frames alone count")
+    parser.add_argument("--enough", type=float, default=6.0, help="enough_fps, which lost frames are counted against")
     parser.add_argument("--without", type=float, nargs=2, default=(20.0, 80.0), help="seconds with one core only")
     parser.add_argument("--most", type=float, default=450.0, help="seconds after which it ends in any case")
     parser.add_argument("--burners", type=int, default=2, help="other programs on the one core that is left")
     parser.add_argument("--ungoverned", action="store_true", help="the same at the full level")
     asked = parser.parse_args()
     none = GovernorConfig(queue_ms=0, celsius=0, lost_percent=0)
-    governor = Governor(none if asked.ungoverned else GovernorConfig(p99_ms=asked.p99))
+    governor = Governor(none if asked.ungoverned else GovernorConfig(p99_ms=asked.p99, enough_fps=asked.enough))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         squeezed = Squeezed(governor, asked, stack)
         beats = Path(folder, "beats.jsonl")
@@ -184,10 +190,10 @@ def main() -> None:
         squeezed.drive = Drive(config, Screen(), Probe(squeezed.open, squeezed.hear), governor)
         summary = squeezed.drive.run()
         told = [msgspec.json.decode(line, type=Heartbeat) for line in beats.read_bytes().splitlines()]
-    print("\n| phase | seconds | fps | dropped | p50, ms | p99, ms |\n|---|---|---|---|---|---|")
+    print("\n| phase | seconds | fps | searched fps | dropped | p50, ms | p99, ms |\n|---|---|---|---|---|---|---|")
     for name, tally in squeezed.phases.items():
-        print(f"| {name} | {tally.seconds:.0f} | {tally.fps:.1f} | {tally.dropped} | {tally.share(50):.1f} "
-              f"| {tally.share(99):.1f} |")  # fmt: skip
+        print(f"| {name} | {tally.seconds:.0f} | {tally.fps:.1f} | {tally.searched_fps:.1f} | {tally.dropped} "
+              f"| {tally.share(50):.1f} | {tally.share(99):.1f} |")  # fmt: skip
     print(
         f"\n{summary.frames} frames, {summary.dropped} dropped, {summary.coasted} not searched, "
         f"{summary.unread} plates left unread; {summary.confirmed} confirmed; "
