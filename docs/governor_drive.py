@@ -24,8 +24,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edge_alpr.bench.meter import Meter
-from edge_alpr.bench.source import Metered
+from edge_alpr.bench.paced import paced
 from edge_alpr.camera import open_source
 from edge_alpr.config import (
     Config,
@@ -36,10 +35,10 @@ from edge_alpr.config import (
     SourceConfig,
     StoreConfig,
 )
-from edge_alpr.device import open_board
 from edge_alpr.drive import Drive, Probe, Screen
 from edge_alpr.ops.governor import Governor
 from edge_alpr.ops.heartbeat import Heartbeat
+from edge_alpr.ports import FrameSource
 
 PHASES = ("all cores", "one core", "all again")
 CALM_S = 20.0
@@ -63,6 +62,11 @@ class Tally:
         self.spent_ms += other.spent_ms
 
     @property
+    def searched_fps(self) -> float:
+        """Frames searched for plates a second."""
+        return len(self.spent_ms) / self.seconds if self.seconds else 0.0
+
+    @property
     def fps(self) -> float:
         """Frames taken a second."""
         return self.frames / self.seconds if self.seconds else 0.0
@@ -81,12 +85,12 @@ class Squeezed:
         self._begun_s = self._second_s = self._reduced_s = time.monotonic()
         self._searched, self._changes, self._dropped = False, 0, 0
         self._second, self.phases = Tally(), {name: Tally() for name in PHASES}
-        self.source: Metered | None = None
+        self.source: FrameSource | None = None
         self.drive: Drive | None = None
 
-    def open(self, config: SourceConfig) -> Metered:
+    def open(self, config: SourceConfig) -> FrameSource:
         """The sample drive, over and over, at the pace of a camera."""
-        self.source = Metered(lambda: open_source(config), "live", True, Meter(open_board(), self._asked.most, None))
+        self.source = paced(lambda: open_source(config), "live", repeat=True)
         return self.source
 
     def hear(self, name: str, begin: int, end: int) -> None:
@@ -164,13 +168,14 @@ def main() -> None:
     """Play, take a core, give it back."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--p99", type=float, default=50.0, help="limit in ms, 0: none, so that lost frames alone count")
+    parser.add_argument("--enough", type=float, default=6.0, help="enough_fps, which lost frames are counted against")
     parser.add_argument("--without", type=float, nargs=2, default=(20.0, 80.0), help="seconds with one core only")
     parser.add_argument("--most", type=float, default=450.0, help="seconds after which it ends in any case")
     parser.add_argument("--burners", type=int, default=2, help="other programs on the one core that is left")
     parser.add_argument("--ungoverned", action="store_true", help="the same at the full level")
     asked = parser.parse_args()
     none = GovernorConfig(queue_ms=0, celsius=0, lost_percent=0)
-    governor = Governor(none if asked.ungoverned else GovernorConfig(p99_ms=asked.p99))
+    governor = Governor(none if asked.ungoverned else GovernorConfig(p99_ms=asked.p99, enough_fps=asked.enough))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         squeezed = Squeezed(governor, asked, stack)
         beats = Path(folder, "beats.jsonl")
@@ -184,10 +189,10 @@ def main() -> None:
         squeezed.drive = Drive(config, Screen(), Probe(squeezed.open, squeezed.hear), governor)
         summary = squeezed.drive.run()
         told = [msgspec.json.decode(line, type=Heartbeat) for line in beats.read_bytes().splitlines()]
-    print("\n| phase | seconds | fps | dropped | p50, ms | p99, ms |\n|---|---|---|---|---|---|")
+    print("\n| phase | seconds | fps | searched fps | dropped | p50, ms | p99, ms |\n|---|---|---|---|---|---|---|")
     for name, tally in squeezed.phases.items():
-        print(f"| {name} | {tally.seconds:.0f} | {tally.fps:.1f} | {tally.dropped} | {tally.share(50):.1f} "
-              f"| {tally.share(99):.1f} |")  # fmt: skip
+        print(f"| {name} | {tally.seconds:.0f} | {tally.fps:.1f} | {tally.searched_fps:.1f} | {tally.dropped} "
+              f"| {tally.share(50):.1f} | {tally.share(99):.1f} |")  # fmt: skip
     print(
         f"\n{summary.frames} frames, {summary.dropped} dropped, {summary.coasted} not searched, "
         f"{summary.unread} plates left unread; {summary.confirmed} confirmed; "

@@ -175,7 +175,7 @@ class GovernorConfig(Section, frozen=True):
     """Power that the board says it draws."""
     lost_percent: Limit = 10.0
     """Share of the frames that are lost because none was taken in time, of `enough_fps` or of a slower camera's own."""
-    enough_fps: Positive = 15.0
+    enough_fps: Positive = 6.0
     """So many frames a second of a camera are enough: what a faster one drops beyond is no loss."""
     celsius: Limit | Literal["board"] = "board"
     """The hottest part of the board; `board`: 5 less than where its own software slows it down, if it tells."""

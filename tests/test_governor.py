@@ -128,13 +128,13 @@ def test_a_lower_power_mode_is_made_up_for_and_taken_back(limits: GovernorConfig
 
 
 def test_a_camera_that_drops_is_kept_up_with_again_at_a_level_that_can() -> None:
-    """A quarter of the clocks: 11 frames a second at the full level, of 30."""
-    slow = Board(clock=between(60, 240, 0.25, 1.0), drops=True)
-    assert drive(replace(slow), Governor(NO_LIMIT), 120).fps(80, 120) < 12.5, "ungoverned"
+    """A tenth of the clocks: 5 frames a second at the full level, of 30."""
+    slow = Board(clock=between(60, 240, 0.1, 1.0), drops=True)
+    assert drive(replace(slow), Governor(NO_LIMIT), 120).fps(80, 120) < 5, "ungoverned"
     governor = Governor(GovernorConfig())
     log = drive(slow, governor, 240 + BACK_S)
     assert set(log.places(0, 60)) == {0}
-    assert log.fps(60 + RETURNS_S, 240) >= 13.5
+    assert log.fps(60 + RETURNS_S, 240) >= 5.4
     assert log.most_changes_a_minute <= A_MINUTE
     assert log.moments[-1].place == 0
     assert governor.last is not None
@@ -149,7 +149,7 @@ def test_a_camera_faster_than_needed_may_drop_what_it_likes() -> None:
     ("taken", "dropped", "lost"),
     [(90, 0, 0), (60, 30, 0), (45, 45, 0), (36, 54, 20), (90, 90, 0), (9, 1, 10), (0, 90, 100), (0, 0, 0)],
 )
-def test_lost_is_what_is_missing_of_fifteen_a_second_or_of_a_slower_camera(taken: int, dropped: int, lost: int) -> None:
+def test_lost_is_what_is_missing_of_what_is_enough_or_of_a_slower_camera(taken: int, dropped: int, lost: int) -> None:
     losses = Losses(15)
     assert losses.percent({"front": SourceCounters(7, 3)}, 100.0) is None
     now = {"front": SourceCounters(7 + taken, 3 + dropped)}
@@ -169,7 +169,7 @@ def test_of_several_cameras_the_worst_counts() -> None:
 
 def test_steering_hears_of_lost_frames() -> None:
     counters, applied = SourceCounters(), []
-    governor = Governor(GovernorConfig())
+    governor = Governor(GovernorConfig(enough_fps=15))
     steering = Steering(governor, applied.append, Sensors(cameras=lambda: {"front": counters}))
     for i in range(13):
         counters.frames, counters.dropped = counters.frames + 1, counters.dropped + 2

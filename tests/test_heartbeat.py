@@ -26,7 +26,7 @@ from edge_alpr.ops.heartbeat import CameraBeat, Heartbeat, LevelBeat, Mark, came
 from edge_alpr.ops.steering import Sensors
 from edge_alpr.types import SourceCounters
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 GOOD = CameraBeat(camera_id="front", frames=30, fps=30.0, dropped=0, restarts=0, last_restart="", lost="")
 FULL = LevelBeat(place=0, of=5, name="full", reason="", changes=0)
 LESS = LevelBeat(place=2, of=5, name="half", reason="p99 41.0 ms over 33 ms", changes=2)
@@ -99,11 +99,12 @@ class Street:
 
 def test_a_heartbeat_says_how_the_drive_is() -> None:
     street = Street()
-    with street.heart(0.3) as heart:
-        heart.govern(Governor(GovernorConfig()))
-        for ms in (10.0, 20.0, 30.0):
-            street.front.frames += 1
-            heart.frame(ms)
+    heart = street.heart(0.3)
+    heart.govern(Governor(GovernorConfig()))
+    for ms in (10.0, 20.0, 30.0):
+        street.front.frames += 1
+        heart.frame(ms)
+    with heart:
         until(lambda: bool(street.beats))
     first, last = street.beats[0], street.beats[-1]
     told = datetime.fromisoformat(first.timestamp.replace("Z", "+00:00"))
@@ -142,14 +143,15 @@ def test_the_last_one_says_what_went_wrong() -> None:
 
 def test_they_come_while_no_frame_does_and_say_so() -> None:
     street = Street()
-    with street.heart(0.2) as heart:
-        street.front.frames += 9
-        heart.frame(12.0)
+    heart = street.heart(0.2)
+    street.front.frames += 9
+    heart.frame(12.0)
+    with heart:
         until(lambda: len(street.beats) >= 4)
     assert street.beats[0].keeping_up and street.beats[0].cameras[0].frames == 9
     still = street.beats[3]
     assert (still.keeping_up, still.cameras[0].frames, still.cameras[0].fps, still.p99_ms) == (False, 0, 0.0, None)
-    assert still.interval_s < 0.5 < still.uptime_s + 0.5
+    assert still.interval_s < still.uptime_s
 
 
 def test_a_change_of_level_is_told_at_once() -> None:
@@ -255,7 +257,7 @@ def test_a_camera_that_freezes_is_no_empty_street(tmp_path: Path) -> None:
 def test_a_recording_has_heartbeats_only_where_a_file_is_named(tmp_path: Path) -> None:
     def play(heartbeat: str) -> None:
         screen = Screen(progress=lambda n: n >= 20 and drive.stop())
-        drive = Drive(config(tmp_path, "sample://drive", heartbeat), screen)
+        drive = Drive(config(tmp_path, "sample://drive", heartbeat, every_s=60.0), screen)
         drive.run()
 
     play("")
@@ -275,8 +277,9 @@ def test_the_doctor_tells_of_the_last_drive(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     path, street = tmp_path / "store" / "heartbeat.json", Street()
     assert _found(settings) == ("ok", "no heartbeat: no live drive yet")
-    with street.heart(0.1):
-        street.front.frames += 60
+    heart = street.heart(0.1)
+    street.front.frames += 60
+    with heart:
         until(lambda: bool(street.beats))
     beat = street.beats[0]
     for told, status, said in (

@@ -13,9 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_alpr.bench.meter import Meter
+from edge_alpr.bench.paced import paced
 from edge_alpr.bench.rendered import Rendered
-from edge_alpr.bench.source import Metered
 from edge_alpr.config import (
     Config,
     GovernorConfig,
@@ -25,7 +24,6 @@ from edge_alpr.config import (
     SourceConfig,
     StoreConfig,
 )
-from edge_alpr.device import open_board
 from edge_alpr.drive import Drive, Probe, Screen
 from edge_alpr.ops.governor import Governor
 from edge_alpr.ops.heartbeat import Heartbeat
@@ -88,7 +86,7 @@ def config(folder: Path) -> Config:
 
 def rendered(_: SourceConfig) -> FrameSource:
     """Three plates, 30 frames a second, as a camera shows them."""
-    return Metered(lambda: Rendered(3, (1280, 720), "front"), "live", False, Meter(open_board(), 3600, None))
+    return paced(lambda: Rendered(3, (1280, 720), "front"), "live", repeat=False)
 
 
 def usual_ms(folder: Path) -> float:
