@@ -93,7 +93,7 @@ def _looking_again(
     config: Config, once: OpenDetector, input_size: tuple[int, int], listen: Listener | None
 ) -> OpenDetector:
     package = in_precision(load_package(shipped("detector", "near")), config.models.precision)
-    session, spec = open_session(package, config.models.threads), adapt.detector_spec(package.card)
+    session, spec = open_session(package, threads=1), adapt.detector_spec(package.card)  # too small to be shared out
     wanted = msgspec.structs.replace(config.detect, threshold=THRESHOLD, min_width_px=MIN_WIDTH_PX)
     look: Find = Detector(session, wanted, spec)
     near = heard("look", look, listen) if listen else look
