@@ -3,13 +3,14 @@
     python docs/ratio.py [RECORDING] [--rounds 3] [--threads 0]        (all its frames are held in memory)
 
 - whole way: the drive of `edge-alpr run` without a terminal, events stored with their pictures. Frames over the seconds
-  from the first one asked for to the last event told. The decoder works ahead on threads of its own, all other stages
-  take turns on one.
+  from the first one asked for to the last event told. The decoder works ahead on threads of its own; finding (motion's
+  small copy, detect, rectify) is a frame ahead of reading (read, motion, track, store) where there are two cores.
 - a stage alone: the same frames through this stage and nothing else, with what the stage before made of them. decode is
   the recording read to its end, each frame mapped and given back; rectify has the copies for pictures in it, track the
   deciding. The store is not measured alone: it runs for few frames.
-- The slowest stage bounds a pipeline whose stages work side by side, the sum of all but decode one whose stages take
-  turns. Both ratios are printed; of the second, what is missing to 1 is the cost of what connects the stages.
+- The slowest stage bounds a pipeline whose stages work side by side, each on a core of its own; the sum of all stages
+  over the cores bounds it where there are fewer. Both ratios are printed; what is missing to 1 in the second is the
+  cost of what connects the stages, and the store.
 
 Medians of rounds; each measures the whole way and then the stages.
 """
@@ -28,7 +29,8 @@ import numpy as np
 from edge_alpr.app import Models, device_id, open_models
 from edge_alpr.camera import open_source
 from edge_alpr.config import Config, ModelsConfig, SourceConfig, StoreConfig
-from edge_alpr.drive import Drive, Screen
+from edge_alpr.device.host import usable_cores
+from edge_alpr.drive import Drive, Screen, sharing
 from edge_alpr.stages.event import EventMaker
 from edge_alpr.stages.keep import patch, small_scene
 from edge_alpr.stages.track import CameraMotion, Tracker
@@ -70,7 +72,10 @@ class Alone:
 
     def _motion(self) -> None:
         motion = CameraMotion()
-        self._motions = [motion.update(frame.luma) for frame in self._frames]
+        self._motions = []
+        for frame in self._frames:
+            motion.follow(motion.look(frame.luma))
+            self._motions.append(motion.shift())
 
     def _detect(self) -> None:
         self._found = [self._models.detect(frame.luma) for frame in self._frames]
@@ -127,9 +132,9 @@ def show(rounds: Sequence[dict[str, float]], frames: int, plates: int) -> None:
         print(f"{name:10} {1e3 * seconds / frames:7.2f} ms a frame {frames / seconds:9.1f} fps")
     whole = spent.pop("whole way")
     slowest = max(spent, key=lambda name: spent[name])
-    turns = sum(spent.values()) - spent["decode"]
+    shared = sum(spent.values()) / usable_cores()
     print(f"whole way over the slowest stage alone ({slowest}): {spent[slowest] / whole:.2f}")
-    print(f"whole way over stages that take turns, decode beside ({frames / turns:.1f} fps): {turns / whole:.2f}")
+    print(f"whole way over all stages shared by {usable_cores()} cores ({frames / shared:.1f} fps): {shared / whole:.2f}")
 
 
 def main() -> None:
@@ -137,9 +142,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recording", nargs="?", default="sample://drive")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=0, help="for a network; 0: as many as cores")
+    parser.add_argument("--threads", type=int, default=0, help="for a network; 0: as in a drive")
     asked = parser.parse_args()
-    config = Config(source=SourceConfig(uri=asked.recording), models=ModelsConfig(threads=asked.threads))
+    config = sharing(Config(source=SourceConfig(uri=asked.recording), models=ModelsConfig(threads=asked.threads)))
     frames = held(config.source)
     alone = Alone(config, open_models(config), frames)
     rounds = [measure(config, alone) for _ in range(asked.rounds)]

@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
+import msgspec
 from rich.console import Console
 
+from edge_alpr.ahead import Ahead, InTurn
 from edge_alpr.app import Models, device_id, make_pipeline, open_models, steer
 from edge_alpr.camera import open_source, wall_ms
 from edge_alpr.camera.several import together
 from edge_alpr.config import Config, SourceConfig
 from edge_alpr.device import BoardWatch, open_board
+from edge_alpr.device.host import usable_cores
+from edge_alpr.infer.onnx import MOST_THREADS
 from edge_alpr.ops.governor import Governor, limits_on
 from edge_alpr.ops.heart import Heart, Signs
 from edge_alpr.ops.heart_sinks import heart_sinks
 from edge_alpr.ops.learning import Learning
 from edge_alpr.ops.steering import Sensors, Steering
-from edge_alpr.pipeline import Pipeline, Told
+from edge_alpr.pipeline import Found, Pipeline, Told
 from edge_alpr.ports import FrameSource
 from edge_alpr.sinks.dispatch import Dispatcher, Start, Subscriber
 from edge_alpr.sinks.jsonl import JsonLines
 from edge_alpr.sinks.pictures import Pictures
 from edge_alpr.sinks.store import EventStore
 from edge_alpr.sinks.terminal import Terminal
-from edge_alpr.spans import Listener
+from edge_alpr.spans import Listener, Relay, Span
 from edge_alpr.stages.keep import encode
-from edge_alpr.types import SourceCounters, SourceInfo
+from edge_alpr.types import Frame, SourceCounters, SourceInfo
+
+_Heard: TypeAlias = tuple[Found, list[Span]]
+"""What was found in a frame, and what a listener is to hear of it."""
 
 
 @dataclass(slots=True)
@@ -123,10 +131,11 @@ class Drive:
         self._sensors = sensors
         self._stop = False
         self._live: FrameSource | None = None
+        self._relay = Relay()
         self.summary = Summary()
 
     def stop(self) -> None:
-        """End after the frame at hand, or at once while a lost camera is waited for.
+        """End after the frames at hand, or at once while a lost camera is waited for.
 
         May be called from a signal handler or another thread.
         """
@@ -141,6 +150,7 @@ class Drive:
         """
         config = self._config
         started, begin_ms = time.monotonic(), wall_ms()
+        self._relay = Relay(self._probe.listen)
         with ExitStack() as stack:
             models = self._load()
             source = stack.enter_context(self._probe.around(together(config.sources, self._probe.source)))
@@ -149,11 +159,8 @@ class Drive:
             self._screen.opened(source.info)
             self._live = source if source.info.live else None
             if limit_s is not None:
-                timer = threading.Timer(limit_s, self.stop)
-                timer.daemon = True
-                timer.start()
-                stack.callback(timer.cancel)
-            pipeline = make_pipeline(config, models, listen=self._probe.listen)
+                self._stop_after(limit_s, stack)
+            pipeline = make_pipeline(config, models, listen=self._relay.listener)
             sensors = self._watched(stack, source)
             steering = self._steering(models, pipeline, source.info.live, sensors)
             learning = Learning(config, models.identities, source.info.live)
@@ -162,26 +169,27 @@ class Drive:
             stack.callback(self._close, learning)
             heart = self._heart(stack, source, pipeline, sensors)
             try:
-                for frame in source:
-                    begun = time.perf_counter_ns()
-                    news = pipeline.process(frame)
-                    read = time.perf_counter_ns()
-                    if steering is not None:
-                        now_ns = time.monotonic_ns()
-                        steering.frame(frame.stamp_ns, read - begun, pipeline.searched, now_ns, frame.camera_id)
-                        heart.govern(steering.governor)
-                    self._screen.status(_status(steering, source))
-                    for told in news:
-                        self._tell(told, dispatcher, started)
-                    learning.take(pipeline.ended, news)
-                    if pipeline.searched:
-                        pipeline.timings.told(begun, read)
-                        heart.frame((time.perf_counter_ns() - begun) / 1e6)
-                    if self._probe.listen is not None:
-                        _tell_times(self._probe.listen, begun, read, bool(news))
-                    self._screen.progress(pipeline.counts.frames)
-                    if self._stop:
-                        break
+                with self._found(source, pipeline) as founds, _ended(source):
+                    for found, heard in founds:
+                        self._relay.tell(heard)
+                        news = pipeline.read(found)
+                        read = time.perf_counter_ns()
+                        if steering is not None:
+                            took, now = read - found.begun_ns, time.monotonic_ns()
+                            steering.frame(found.stamp_ns, took, found.searched, now, found.camera_id)
+                            heart.govern(steering.governor)
+                        self._screen.status(_status(steering, source))
+                        for told in news:
+                            self._tell(told, dispatcher, started)
+                        learning.take(pipeline.ended, news)
+                        if found.searched:
+                            pipeline.timings.told(found.begun_ns, read)
+                            heart.frame((time.perf_counter_ns() - found.begun_ns) / 1e6)
+                        if self._probe.listen is not None:
+                            _tell_times(self._probe.listen, found.begun_ns, read, bool(news))
+                        self._screen.progress(pipeline.counts.frames)
+                        if self._stop:
+                            founds.end()
             finally:
                 news = pipeline.finish()
                 for told in news:
@@ -189,6 +197,20 @@ class Drive:
                 learning.take(pipeline.ended, news)
                 dispatcher.catch_up()
         return self.summary
+
+    def _stop_after(self, limit_s: float, stack: ExitStack) -> None:
+        timer = threading.Timer(limit_s, self.stop)
+        timer.daemon = True
+        timer.start()
+        stack.callback(timer.cancel)
+
+    def _found(self, source: FrameSource, pipeline: Pipeline) -> InTurn[Frame, _Heard]:
+        """What is found in each frame, and what was heard of it: a frame ahead where there is a core for it."""
+
+        def find(frame: Frame) -> _Heard:
+            return pipeline.find(frame), self._relay.take()
+
+        return Ahead(source, find, "finding") if usable_cores() > 1 else InTurn(source, find)
 
     def _watched(self, stack: ExitStack, source: FrameSource) -> Sensors:
         """The sensors, the board's read on a thread of its own; where nobody will ask, it is not read."""
@@ -226,7 +248,7 @@ class Drive:
 
     def _load(self) -> Models:
         begin = time.perf_counter_ns()
-        models = open_models(self._config, listen=self._probe.listen)
+        models = open_models(sharing(self._config), listen=self._relay.listener)
         if self._probe.listen is not None:
             self._probe.listen("load", begin, time.perf_counter_ns())
         self.summary.models = models.identities
@@ -278,6 +300,22 @@ class Drive:
         summary.stages = {
             name: (times.percentile(50), times.percentile(99)) for name, times in pipeline.timings.stages.items()
         }
+
+
+@contextmanager
+def _ended(source: FrameSource) -> Iterator[None]:
+    """A camera is closed behind the block, so that nobody waits for its next frame."""
+    try:
+        yield
+    finally:
+        if source.info.live:
+            source.close()
+
+
+def sharing(config: Config) -> Config:
+    """The configuration with half of the cores for each network, as two of them run at a time."""
+    threads = config.models.threads or max(1, min(usable_cores() // 2, MOST_THREADS))
+    return msgspec.structs.replace(config, models=msgspec.structs.replace(config.models, threads=threads))
 
 
 def _status(steering: Steering | None, source: FrameSource) -> str:

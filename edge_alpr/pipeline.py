@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Protocol
 
@@ -28,17 +28,23 @@ from edge_alpr.types import (
     Point,
     Read,
     RegionGuess,
+    Scene,
     Sighting,
+    SmallLuma,
 )
 
 STAGES = ("detect", "cut", "read", "track", "store", "total")
 """`store` is 0 for most frames: nothing is told of them. `total` runs from the decoded frame to its stored events."""
+_KEPT = {"detect": "detect", "rectify": "cut", "read": "read", "track": "track"}
 
 
 class Motion(Protocol):
     """Camera motion between frames: takes a small copy of the luma while the frame is lent, and thinks later."""
 
-    def look(self, luma: Luma) -> None:
+    def look(self, luma: Luma) -> SmallLuma:
+        """A copy of what is needed of a frame; keeps nothing."""
+
+    def follow(self, small: SmallLuma) -> None:
         """Take the copy of the next frame."""
 
     def shift(self) -> Floats | None:
@@ -200,8 +206,37 @@ class Told:
     best: Observation
 
 
+@dataclass(slots=True, eq=False)
+class Found:
+    """What the first half of the way makes of a frame, for the second; it holds nothing of the frame's own memory."""
+
+    stamp_ns: int
+    epoch_ms: int
+    camera_id: str
+    lane: Lane
+    small: SmallLuma
+    stamps: list[int]
+    """When it was in hand, looked at, searched and cut, by `time.perf_counter_ns`."""
+    searched: bool = False
+    """Whether plates were looked for in it."""
+    detections: list[Detection] = field(default_factory=list)
+    crops: list[Crop] = field(default_factory=list)
+    patches: list[Luma] = field(default_factory=list)
+    scene: Scene | None = None
+
+
+    @property
+    def begun_ns(self) -> int:
+        """When the frame was in hand."""
+        return self.stamps[0]
+
+
 class Pipeline:
-    """Runs the stages over frames of one or more cameras, one at a time, on one thread."""
+    """Runs the stages over frames of one or more cameras, one at a time.
+
+    `find` and `read` may run on two threads, `read` of a frame beside `find` of the next: they share nothing that
+    changes but a lane's own, and what is set between two frames takes effect with the next one found.
+    """
 
     def __init__(self, stages: Stages, identity: Identity, listen: Listener | None = None) -> None:
         """`listen` hears of motion, detect, and, where there are plates, rectify and read, then of track."""
@@ -212,8 +247,6 @@ class Pipeline:
         self.counts = Counts()
         self.effort = Effort()
         """May be changed between two frames."""
-        self.searched = False
-        """Whether plates were looked for in the newest frame."""
         self._lanes: dict[str, Lane] = {}
         self.ended: list[Sighting] = []
         """The tracks that ended with the newest frame, or at the end of everything."""
@@ -235,52 +268,66 @@ class Pipeline:
 
     def process(self, frame: Frame) -> list[Told]:
         """Take one frame; it is released as soon as its crops are cut."""
-        self.counts.frames += 1
-        lane = self._lanes.get(frame.camera_id) or self._lanes.setdefault(frame.camera_id, self._stages.lane())
-        self.searched = lane.spare is None or lane.coasted + 1 >= self.effort.interval
-        if self.searched:
-            lane.coasted = 0
-            return self._search(frame, lane)
-        lane.coasted += 1
-        self._coast(frame, lane)
-        return []
+        return self.read(self.find(frame))
 
-    def _coast(self, frame: Frame, lane: Lane) -> None:
+    def find(self, frame: Frame) -> Found:
+        """The first half of the way: all that needs the frame, which is released. May run one frame ahead of `read`."""
+        lane = self._lanes.get(frame.camera_id) or self._lanes.setdefault(frame.camera_id, self._stages.lane())
         start = time.perf_counter_ns()
         with frame:
-            lane.motion.look(frame.luma)
-        if lane.spare is not None:
-            lane.spare.coast(frame.stamp_ns, lane.moved())
+            small = lane.motion.look(frame.luma)
+            looked = time.perf_counter_ns()
+            found = Found(frame.stamp_ns, frame.epoch_ms, frame.camera_id, lane, small, [start, looked])
+            if self._is_due(lane):
+                self._search(frame, found)
+        return found
+
+    def _is_due(self, lane: Lane) -> bool:
+        if lane.spare is None or lane.coasted + 1 >= self.effort.interval:
+            lane.coasted = 0
+            return True
+        lane.coasted += 1
+        return False
+
+    def _search(self, frame: Frame, found: Found) -> None:
+        found.searched = True
+        found.detections = self._stages.detect(frame.luma)
+        found.stamps.append(time.perf_counter_ns())
+        found.crops = [self._stages.cut(frame.luma, d) for d in found.detections]
+        found.patches = [patch(frame.luma, d) for d in found.detections]
+        found.scene = small_scene(frame) if found.detections else None
+        found.stamps.append(time.perf_counter_ns())
+
+    def read(self, found: Found) -> list[Told]:
+        """The second half: the texts of what was found, its tracks, and what is to be told. In the order of frames."""
+        self.counts.frames += 1
+        begun = time.perf_counter_ns()
+        found.lane.motion.follow(found.small)
+        if found.searched:
+            return self._tell(found, begun)
+        if found.lane.spare is not None:
+            found.lane.spare.coast(found.stamp_ns, found.lane.moved())
         self.ended = []
         self.counts.coasted += 1
-        self.timings.stages["track"].add((time.perf_counter_ns() - start) / 1e6)
+        self.timings.stages["track"].add((time.perf_counter_ns() - begun) / 1e6)
+        return []
 
-    def _search(self, frame: Frame, lane: Lane) -> list[Told]:
-        start = time.perf_counter_ns()
-        with frame:
-            lane.motion.look(frame.luma)
-            looked = time.perf_counter_ns()
-            detections = self._stages.detect(frame.luma)
-            found = time.perf_counter_ns()
-            crops = [self._stages.cut(frame.luma, d) for d in detections]
-            patches = [patch(frame.luma, d) for d in detections]
-            scene = small_scene(frame) if detections else None
-        cut = time.perf_counter_ns()
-        reads = self._read(crops, frame.stamp_ns, lane)
+    def _tell(self, found: Found, begun: int) -> list[Told]:
+        lane, crops = found.lane, found.crops
+        reads = self._read(crops, found.stamp_ns, lane)
         read = time.perf_counter_ns()
         motion = lane.moved()
         moved = time.perf_counter_ns()
         seen = [
-            Observation(d, c, r, p, scene)
-            for d, c, r, p in zip(detections, crops, reads, patches, strict=True)
+            Observation(d, c, r, p, found.scene)
+            for d, c, r, p in zip(found.detections, crops, reads, found.patches, strict=True)
         ]
-        sightings = lane.track.update(seen, frame.stamp_ns, frame.epoch_ms, frame.camera_id, motion)
+        sightings = lane.track.update(seen, found.stamp_ns, found.epoch_ms, found.camera_id, motion)
         self.ended = [sighting for sighting in sightings if sighting.lost]
         decisions = self._stages.decide.update(sightings)
-        end = time.perf_counter_ns()
-        self._record(start, found, cut, read, end)
-        if self._listen is not None:
-            _tell(self._listen, (start, looked, found, cut, read, moved, end), bool(crops))
+        spans = list(zip(("motion", "detect", "rectify"), found.stamps, found.stamps[1:], strict=False))
+        spans += [("read", begun, read), ("motion", read, moved), ("track", moved, time.perf_counter_ns())]
+        self._record(spans, bool(crops))
         self.counts.plates += len(seen)
         self.counts.reads += sum(1 for r in reads if r.plate)
         return [self._told(decision) for decision in decisions]
@@ -303,10 +350,13 @@ class Pipeline:
         decisions = self._stages.decide.update(self.ended) + self._stages.decide.flush()
         return [self._told(decision) for decision in decisions]
 
-    def _record(self, start: int, found: int, cut: int, read: int, end: int) -> None:
-        spans = (found - start, cut - found, read - cut, end - read)
-        for name, span in zip(STAGES, spans, strict=False):
-            self.timings.stages[name].add(span / 1e6)
+    def _record(self, spans: Sequence[tuple[str, int, int]], with_plates: bool) -> None:
+        """Keep the times of a frame's stages; the listener hears of those that had something to do."""
+        for name, begin, end in spans:
+            if name in _KEPT:
+                self.timings.stages[_KEPT[name]].add((end - begin) / 1e6)
+            if self._listen is not None and (with_plates or name not in ("rectify", "read")):
+                self._listen(name, begin, end)
 
     def _told(self, decision: Decision) -> Told:
         sighting = decision.sighting
@@ -338,14 +388,6 @@ class Pipeline:
             region=cleaned(self._stages.guess(sighting.read)),
         )
         return Told(event, sighting.best)
-
-
-def _tell(listen: Listener, stamps: Sequence[int], with_plates: bool) -> None:
-    """The stages of one frame, one after the other; those that had nothing to do are not told."""
-    names = ("motion", "detect", "rectify", "read", "motion", "track")  # its small copy, and at the end its flow
-    for name, begin, end in zip(names, stamps, stamps[1:], strict=False):
-        if with_plates or name not in ("rectify", "read"):
-            listen(name, begin, end)
 
 
 def clean(score: float) -> float:

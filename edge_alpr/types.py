@@ -83,6 +83,14 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SmallLuma:
+    """A small copy of a frame's upper part, to see how the camera moved; `shrink` is how many times smaller it is."""
+
+    luma: Luma
+    shrink: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Crop:
     """An upright, light-normalised plate: `image` is (32, 128) uint8 and owns its pixels; size and light are others
     where the reader's card says so.

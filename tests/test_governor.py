@@ -540,7 +540,8 @@ def _in_view(frames: int) -> set[str]:
 def test_a_recording_is_not_governed(tmp_path: Path) -> None:
     drive_ = Drive(config(tmp_path, p99_ms=0.01), Screen(progress=lambda n: n >= 15 and drive_.stop()))
     summary = drive_.run()
-    assert (summary.frames, summary.level_changes, summary.coasted, summary.level) == (15, 0, 0, "")
+    assert summary.frames in (15, 16), "one more may have been taken when it was stopped"
+    assert (summary.level_changes, summary.coasted, summary.level) == (0, 0, "")
 
 
 def test_a_recording_is_governed_where_a_test_wants_it_and_the_screen_says_so(tmp_path: Path) -> None:

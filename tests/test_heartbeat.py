@@ -264,7 +264,7 @@ def test_a_recording_has_heartbeats_only_where_a_file_is_named(tmp_path: Path) -
     assert not (tmp_path / "store" / "heartbeat.json").exists()
     play(str(tmp_path / "beats.jsonl"))
     last = beats_in(tmp_path / "beats.jsonl")[-1]
-    assert (last.running, last.level, last.cameras[0].frames) == (False, None, 20)
+    assert (last.running, last.level, last.cameras[0].frames in (20, 21)) == (False, None, True)
     with pytest.raises(SinkError, match=r"heartbeat file .* cannot be written"):
         play(str(tmp_path))
 

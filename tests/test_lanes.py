@@ -137,10 +137,13 @@ def test_a_drive_with_two_recordings_tells_each_vehicle_once(tmp_path: Path) -> 
     assert _texts(150, 30) <= set(plates) <= _texts(150, 1)
     possible = {event.camera_id for event in events if event.state == "possible"}
     assert possible == {"front"}, "whose frame comes first of two of one moment"
-    assert (summary.frames, summary.dropped) == (300, 0)
-    assert {name: each.frames for name, each in summary.cameras.items()} == {"front": 150, "rear": 150}
+    assert summary.frames in (300, 301) and summary.dropped == 0, "one more may have been taken when it was stopped"
+    assert {name: each.frames for name, each in summary.cameras.items()} == {
+        "front": summary.frames - 150, "rear": 150
+    }  # fmt: skip
     rows = [line.split() for line in text.getvalue().splitlines()]
-    assert ["front", "150,", "none", "dropped"] in rows and ["rear", "150,", "none", "dropped"] in rows
+    front = f"{summary.frames - 150},"
+    assert ["front", front, "none", "dropped"] in rows and ["rear", "150,", "none", "dropped"] in rows
 
 
 def test_a_drive_goes_on_without_the_camera_that_is_lost_and_says_so(tmp_path: Path) -> None:
@@ -152,7 +155,7 @@ def test_a_drive_goes_on_without_the_camera_that_is_lost_and_says_so(tmp_path: P
     with pytest.raises(SourceCorruptError, match=r"cut\.mp4: the file is cut off"):
         drive.run()
     counted = drive.summary.cameras
-    assert counted["front"].frames < counted["rear"].frames and drive.summary.frames == 200
+    assert counted["front"].frames < counted["rear"].frames and drive.summary.frames in (200, 201)
     assert statuses[0] == "" and statuses[-1] == "front lost"
     text = io.StringIO()
     show_summary(Console(file=text, width=200), drive.summary)

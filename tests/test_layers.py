@@ -17,7 +17,7 @@ LAYERS = (
     "passages",
     "stages stages/*",
     "camera infer sinks device display",
-    "pipeline",
+    "pipeline ahead",
     "evaluate ops ota",
     "app doctor",
     "drive",

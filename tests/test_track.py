@@ -215,7 +215,7 @@ def moved(luma: Luma, matrix: Floats) -> Luma:
 
 
 def shift(camera: CameraMotion, luma: Luma) -> Floats:
-    camera.look(luma)
+    camera.follow(camera.look(luma))
     return camera.shift()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 from edge_alpr.bench.process import CpuTimes, cpu_times, started_ns
@@ -33,11 +34,22 @@ class Spans:
         self.ends.append(end)
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A frame that was handed out: the wait for it, its mapping, when a camera would have shown it, if it counts."""
+
+    wait: tuple[int, int]
+    mapping_ns: int
+    due_ns: int | None
+    counts: bool
+
+
 class Meter:
     """Measures from `warm_up_s` after the first frame for `duration_s` (None: to the end).
 
-    `hear` is the drive's listener; the source tells of each frame through `arrive`. `values` are milliseconds a
-    frame: several runs of a stage in one frame are added up, and a frame without one counts nowhere.
+    `hear` is the drive's listener, which hears of frames in their order; the source tells of each through `arrive`,
+    on a thread of its own where the drive works a frame ahead. `values` are milliseconds a frame: several runs of a
+    stage in one frame are added up, and a frame without one counts nowhere.
     """
 
     def __init__(self, board: Board, warm_up_s: float, duration_s: float | None) -> None:
@@ -47,7 +59,9 @@ class Meter:
         self._first_ns: int | None = None
         self._frame: dict[str, int] = dict.fromkeys(STAGES, 0)
         self._network_ns = 0
-        self._due_ns: int | None = None
+        self._arrived: deque[Arrival] = deque()
+        """The frame that is heard of now, and those that came after it."""
+        self._told_ns = 0
         self._board = board
         self.readings: list[BoardReading] = []
         """What the board told while it was measured."""
@@ -90,9 +104,7 @@ class Meter:
             self._begin(dropped)
         if self.begun_ns is not None and self._duration_ns is not None and now - self.begun_ns >= self._duration_ns:
             return False
-        self._due_ns = due_ns
-        self._add("decode", wait[0], wait[1] - mapping_ns)
-        self._add("map", wait[1] - mapping_ns, wait[1])
+        self._arrived.append(Arrival(wait, mapping_ns, due_ns, self.begun_ns is not None))
         return True
 
     def finish(self) -> None:
@@ -104,7 +116,7 @@ class Meter:
     @property
     def seconds(self) -> float:
         """From the first measured frame to the end of the last one."""
-        return (self.spans.ends[-1] - self.begun_ns) / 1e9 if self.begun_ns and self.spans.ends else 0.0
+        return (self._told_ns - self.begun_ns) / 1e9 if self.begun_ns and self._told_ns else 0.0
 
     def _begin(self, dropped: int) -> None:
         self.dropped_before = dropped
@@ -114,17 +126,23 @@ class Meter:
         self.begun_ns = time.perf_counter_ns()
 
     def _add(self, name: str, begin: int, end: int) -> None:
-        if self.begun_ns is not None:
+        if self._arrived and self._arrived[0].counts:
             self._frame[name] += end - begin
             self.spans.add(name, begin, end)
 
     def _close_frame(self, end: int) -> None:
-        if self.begun_ns is None:
+        arrival = self._arrived.popleft() if self._arrived else None
+        if arrival is None or not arrival.counts:
             return
-        if self._due_ns is not None:
-            self._frame["glass"] = end - self._due_ns
+        self._told_ns = end
+        (asked, got), mapped = arrival.wait, arrival.wait[1] - arrival.mapping_ns
+        for name, begin, until in (("decode", asked, mapped), ("map", mapped, got)):
+            self._frame[name] = until - begin
+            self.spans.add(name, begin, until)
+        if arrival.due_ns is not None:
+            self._frame["glass"] = end - arrival.due_ns
             if self._frame["store"]:
-                self._frame["notify"] = end - self._due_ns
+                self._frame["notify"] = end - arrival.due_ns
         for name in STAGES:
             if self._frame[name]:
                 self.values[name].append(self._frame[name] / 1e6)

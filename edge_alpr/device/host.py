@@ -29,7 +29,12 @@ class Processor:
 def processor(root: Path = Path("/")) -> Processor:
     """The processor of the tree under `root`."""
     model = _model(sysfs.text(root / "proc/cpuinfo") or "") or platform.machine()
-    return Processor(model, len(os.sched_getaffinity(0)), _governor(root), _turbo(root))
+    return Processor(model, usable_cores(), _governor(root), _turbo(root))
+
+
+def usable_cores() -> int:
+    """Those that this process may use, at least one."""
+    return len(os.sched_getaffinity(0))
 
 
 def _model(cpuinfo: str) -> str | None:

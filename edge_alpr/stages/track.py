@@ -21,7 +21,7 @@ from edge_alpr.evidence import UNREAD, Interpret, canonical, read_from_slots
 from edge_alpr.fusion import Alignment, Fusion, quality, same_text
 from edge_alpr.geometry import Rect, box_iou, resized
 from edge_alpr.path import Path, box_state, grown_box
-from edge_alpr.types import Detection, Floats, Luma, Observation, Read, Sighting
+from edge_alpr.types import Detection, Floats, Luma, Observation, Read, Sighting, SmallLuma
 
 SAME_TEXT = 9.0
 """Text evidence that joins a plate to a track wherever it is: three characters more alike than different."""
@@ -310,20 +310,22 @@ class CameraMotion:
     """
 
     def __init__(self) -> None:
-        self._before: Luma | None = None
-        self._now: Luma | None = None
-        self._shrink = 1.0
+        self._before: SmallLuma | None = None
+        self._now: SmallLuma | None = None
         self._found: Floats | None = None
 
-    def look(self, luma: Luma) -> None:
-        """Take the small copy of a frame, the next one; it may go afterwards."""
+    @staticmethod
+    def look(luma: Luma) -> SmallLuma:
+        """The small copy of a frame, which may go afterwards."""
         height, width = luma.shape
-        self._shrink = max(1.0, width / _SMALL_WIDTH)
-        size = (max(1, round(width / self._shrink)), max(1, round(height / self._shrink)))
-        now = resized(luma, size)[: size[1] * 3 // 4]
-        if now.base is not None and np.shares_memory(now, luma):
-            now = now.copy()
-        self._before, self._now, self._found = self._now, now, None
+        shrink = max(1.0, width / _SMALL_WIDTH)
+        size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+        small = resized(luma, size)[: size[1] * 3 // 4]
+        return SmallLuma(small.copy() if np.shares_memory(small, luma) else small, shrink)
+
+    def follow(self, small: SmallLuma) -> None:
+        """Take the small copy of the next frame."""
+        self._before, self._now, self._found = self._now, small, None
 
     def shift(self) -> Floats:
         """The (2, 3) float32 map from the previous frame's pixels to the newest's; identity where it can't tell."""
@@ -332,15 +334,16 @@ class CameraMotion:
         return self._found
 
     def _shift(self) -> Floats:
-        found = _flow(self._before, self._now)
-        if found is None:
+        before, now = self._before, self._now
+        found = _flow(before.luma, now.luma) if before and now else None
+        if found is None or now is None:
             return np.eye(2, 3, dtype=np.float32)
-        found[:, 2] *= self._shrink
+        found[:, 2] *= now.shrink
         return found
 
 
-def _flow(before: Luma | None, now: Luma | None) -> Floats | None:
-    if before is None or now is None or before.shape != now.shape or min(now.shape) < 16:
+def _flow(before: Luma, now: Luma) -> Floats | None:
+    if before.shape != now.shape or min(now.shape) < 16:
         return None
     points = cv2.goodFeaturesToTrack(before, _POINTS, 0.02, 8)
     if points is None or len(points) < _FEWEST:
