@@ -132,9 +132,10 @@ def show(rounds: Sequence[dict[str, float]], frames: int, plates: int) -> None:
         print(f"{name:10} {1e3 * seconds / frames:7.2f} ms a frame {frames / seconds:9.1f} fps")
     whole = spent.pop("whole way")
     slowest = max(spent, key=lambda name: spent[name])
-    shared = sum(spent.values()) / usable_cores()
+    cores = usable_cores()
+    shared = sum(spent.values()) / cores
     print(f"whole way over the slowest stage alone ({slowest}): {spent[slowest] / whole:.2f}")
-    print(f"whole way over all stages shared by {usable_cores()} cores ({frames / shared:.1f} fps): {shared / whole:.2f}")
+    print(f"whole way over all stages shared by {cores} cores ({frames / shared:.1f} fps): {shared / whole:.2f}")
 
 
 def main() -> None:
