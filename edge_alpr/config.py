@@ -57,7 +57,7 @@ class ModelsConfig(Section, frozen=True):
     precision: Precision = "auto"
     """`auto`: the INT8 variant beside a package, where the processor multiplies bytes; `full` never, `int8` always."""
     threads: Natural = 0
-    """Threads for a network, 0: as many as cores, at most 4; half of them in a drive, where two networks run at a time."""
+    """Threads for a network, 0: as many as cores, at most 4; half of them in a drive, where two run at a time."""
 
 
 class DetectConfig(Section, frozen=True):
