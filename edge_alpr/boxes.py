@@ -18,9 +18,11 @@ from edge_alpr.types import Floats
 
 FormatName: TypeAlias = Literal["quads", "yolov5", "yolov7-nms", "yolov8", "yolov10"]
 Outputs: TypeAlias = Sequence[NDArray[Any]]
-Picked: TypeAlias = tuple[Floats, Floats]
-"""Scores (M,) and quads (M, 4, 2) in input pixels."""
+Picked: TypeAlias = tuple[list[float], list[list[list[float]]]]
+"""Scores and quads, in input pixels, of the same number; plain numbers, as they are few."""
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
+_MOST = 1.001
+"""A score may be so much over 1 by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,10 @@ class Format:
 
 def pick_quads(outputs: Outputs, plates: tuple[int, ...], least: float) -> Picked:
     """Scores (1, K) and quads (1, K, 4, 2) as they are."""
-    scores, quads = outputs[0][0], outputs[1][0]
-    hits = _hits(scores, least)
-    return scores[hits], quads[hits]
+    scores, quads = outputs[0][0].tolist(), outputs[1][0]
+    _check(all(0 <= score <= _MOST for score in scores))
+    hits = [index for index, score in enumerate(scores) if score >= least]
+    return [scores[index] for index in hits], [quads[index].tolist() for index in hits]
 
 
 def pick_yolov8(outputs: Outputs, plates: tuple[int, ...], least: float) -> Picked:
@@ -48,7 +51,7 @@ def pick_yolov8(outputs: Outputs, plates: tuple[int, ...], least: float) -> Pick
     rows = outputs[0][0]
     scores = rows[4:][list(plates)].max(axis=0)
     hits = _hits(scores, least)
-    return scores[hits], _middle_quads(rows[:4, hits].T)
+    return scores[hits].tolist(), _middle_quads(rows[:4, hits].T)
 
 
 def pick_yolov5(outputs: Outputs, plates: tuple[int, ...], least: float) -> Picked:
@@ -56,7 +59,7 @@ def pick_yolov5(outputs: Outputs, plates: tuple[int, ...], least: float) -> Pick
     rows = outputs[0][0]
     scores = rows[:, 4] * rows[:, 5:][:, list(plates)].max(axis=1)
     hits = _hits(scores, least)
-    return scores[hits], _middle_quads(rows[hits, :4])
+    return scores[hits].tolist(), _middle_quads(rows[hits, :4])
 
 
 def pick_yolov10(outputs: Outputs, plates: tuple[int, ...], least: float) -> Picked:
@@ -74,27 +77,32 @@ def pick_yolov7_nms(outputs: Outputs, plates: tuple[int, ...], least: float) -> 
 def _of_classes(boxes: Floats, scores: Floats, classes: Floats, plates: tuple[int, ...], least: float) -> Picked:
     hits = _hits(scores, least)
     hits = hits[np.isin(classes[hits], plates)]
-    return scores[hits], _corner_quads(boxes[hits])
+    return scores[hits].tolist(), _corner_quads(boxes[hits])
 
 
 def _hits(scores: Floats, least: float) -> NDArray[np.intp]:
-    if scores.size and not (scores.min() >= 0 and scores.max() <= 1.001):
-        raise ModelError(
-            "the detector gives scores that are not between 0 and 1; use another package ([models] detector)"
-        )
+    _check(bool(np.all((scores >= 0) & (scores <= _MOST))))
     return np.flatnonzero(scores >= least)
 
 
-def _middle_quads(boxes: Floats) -> Floats:
-    """Boxes (N, 4) of middle, width and height to quads (N, 4, 2)."""
+def _check(fine: bool) -> None:
+    if not fine:
+        raise ModelError(
+            "the detector gives scores that are not between 0 and 1; use another package ([models] detector)"
+        )
+
+
+def _middle_quads(boxes: Floats) -> list[list[list[float]]]:
+    """Quads of boxes (N, 4) of middle, width and height."""
     half = boxes[:, 2:] / 2
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is no plate, and goes later
         return _corner_quads(np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1))
 
 
-def _corner_quads(boxes: Floats) -> Floats:
-    """Boxes (N, 4) of two corners to quads (N, 4, 2)."""
-    return (boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]] - np.float32(0.5)).reshape(-1, 4, 2)
+def _corner_quads(boxes: Floats) -> list[list[list[float]]]:
+    """Quads of boxes (N, 4) of two corners."""
+    quads: list[list[list[float]]] = (boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]] - np.float32(0.5)).reshape(-1, 4, 2).tolist()
+    return quads
 
 
 FORMATS: dict[FormatName, Format] = {

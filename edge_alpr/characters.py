@@ -28,7 +28,7 @@ def posteriors(logprobs: Floats, temperature: float = 1.0) -> Floats:
     with np.errstate(over="ignore"):
         chances = np.exp(logprobs)
     totals = chances.sum(axis=-1, keepdims=True)
-    if not bool(np.all(np.abs(totals - 1) < _SLACK)):
+    if not np.abs(totals - 1).max(initial=0.0) < _SLACK:
         raise _nonsense("log-probabilities")
     if temperature != 1.0:
         chances = np.exp(logprobs / temperature)

@@ -17,6 +17,7 @@ _MISREAD = 0.02
 """Chance that a character is misread however sure the reader is, when two texts are compared."""
 _CHARACTERS = NONE - 2.0
 """Odds against two plates showing the same character by chance (O and 0, I and 1 being one)."""
+_MOST_ALIKE = math.log(_MISREAD + (1.0 - _MISREAD) * _CHARACTERS)
 _FLOOR = 1e-3
 """Share of a row spread evenly before fusing, so that one frame never decides alone (10.5 nats at most)."""
 _MAX_VIEWS = 1.5
@@ -44,12 +45,19 @@ class Alignment:
     """Two slots matrices laid beside each other in the best way; `odds` is what `same_text` says."""
 
     def __init__(self, a: Floats, b: Floats) -> None:
-        self._sums, self._skip_a, self._skip_b = _sums(fold(a), fold(b))
-        self.odds = self._sums[-1][-1]
+        a, b = fold(a), fold(b)
+        self._rows = len(a)
+        self._sums: _Lists = []
+        self.odds = _row_by_row(a, b)
+        if math.isnan(self.odds):
+            self._sums, self._skip_a, self._skip_b = _sums(a, b)
+            self.odds = self._sums[-1][-1]
 
     def pairs(self) -> list[tuple[int, int]]:
         """The rows of both in order, -1 for no partner."""
         sums, pairs = self._sums, []
+        if not sums:
+            return [(i, i) for i in range(self._rows)]
         i, j = len(self._skip_a), len(self._skip_b)
         while i or j:
             if i and sums[i][j] == sums[i - 1][j] + self._skip_a[i - 1]:
@@ -162,6 +170,18 @@ _ABSENT = _logs(np.eye(NONE + 1, dtype=np.float32)[NONE:])[0]
 def _softmax(logs: _Doubles) -> _Doubles:
     powers = np.exp(logs - logs.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _row_by_row(a: Floats, b: Floats) -> float:
+    """The log odds of the rows of two folded slots matrices in pairs, NaN where another way could be better.
+
+    None is where the sum is more than all rows but one can make.
+    """
+    if len(a) != len(b) or not len(a):
+        return math.nan
+    alike = _CHARACTERS * np.einsum("ij,ij->i", a[:, :NONE], b[:, :NONE]) + a[:, NONE] * b[:, NONE]
+    odds = float(np.log(_MISREAD + (1.0 - _MISREAD) * alike).sum())
+    return odds if odds >= (len(a) - 1) * _MOST_ALIKE else math.nan
 
 
 def _sums(a: Floats, b: Floats) -> tuple[_Lists, list[float], list[float]]:

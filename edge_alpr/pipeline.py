@@ -35,7 +35,6 @@ from edge_alpr.types import (
 
 STAGES = ("detect", "cut", "read", "track", "store", "total")
 """`store` is 0 for most frames: nothing is told of them. `total` runs from the decoded frame to its stored events."""
-_KEPT = {"detect": "detect", "rectify": "cut", "read": "read", "track": "track"}
 
 
 class Motion(Protocol):
@@ -325,9 +324,7 @@ class Pipeline:
         sightings = lane.track.update(seen, found.stamp_ns, found.epoch_ms, found.camera_id, motion)
         self.ended = [sighting for sighting in sightings if sighting.lost]
         decisions = self._stages.decide.update(sightings)
-        spans = list(zip(("motion", "detect", "rectify"), found.stamps, found.stamps[1:], strict=False))
-        spans += [("read", begun, read), ("motion", read, moved), ("track", moved, time.perf_counter_ns())]
-        self._record(spans, bool(crops))
+        self._record(found, (begun, read, moved, time.perf_counter_ns()))
         self.counts.plates += len(seen)
         self.counts.reads += sum(1 for r in reads if r.plate)
         return [self._told(decision) for decision in decisions]
@@ -350,13 +347,23 @@ class Pipeline:
         decisions = self._stages.decide.update(self.ended) + self._stages.decide.flush()
         return [self._told(decision) for decision in decisions]
 
-    def _record(self, spans: Sequence[tuple[str, int, int]], with_plates: bool) -> None:
+    def _record(self, found: Found, stamps: tuple[int, int, int, int]) -> None:
         """Keep the times of a frame's stages; the listener hears of those that had something to do."""
-        for name, begin, end in spans:
-            if name in _KEPT:
-                self.timings.stages[_KEPT[name]].add((end - begin) / 1e6)
-            if self._listen is not None and (with_plates or name not in ("rectify", "read")):
-                self._listen(name, begin, end)
+        (_, looked, searched, cut), (begun, read, moved, end) = found.stamps, stamps
+        stages = self.timings.stages
+        stages["detect"].add((searched - looked) / 1e6)
+        stages["cut"].add((cut - searched) / 1e6)
+        stages["read"].add((read - begun) / 1e6)
+        stages["track"].add((end - moved) / 1e6)
+        if self._listen is None:
+            return
+        self._listen("motion", found.begun_ns, looked)
+        self._listen("detect", looked, searched)
+        if found.crops:
+            self._listen("rectify", searched, cut)
+            self._listen("read", begun, read)
+        self._listen("motion", read, moved)
+        self._listen("track", moved, end)
 
     def _told(self, decision: Decision) -> Told:
         sighting = decision.sighting

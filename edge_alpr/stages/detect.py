@@ -127,10 +127,7 @@ def decode(outputs: Tensors, fit: Letterbox, config: DetectConfig, spec: Detecto
     """
     pick = FORMATS[spec.format].pick
     scores, quads = pick([outputs[name] for name in spec.outputs], spec.plates, config.threshold)
-    if scores.size == 0:
-        return []
-    hits = zip(scores.tolist(), quads.tolist(), strict=True)
-    first = sorted(hits, key=lambda hit: -hit[0])[:MOST_HITS]
+    first = sorted(zip(scores, quads, strict=True), key=lambda hit: -hit[0])[:MOST_HITS]
     mapped = [fit.to_frame(quad) for _, quad in first]
     best = choose_plates(mapped, fit.frame, config)
     return [Detection(np.array(mapped[i], np.float32), min(first[i][0], 1.0)) for i in best]

@@ -169,8 +169,7 @@ def _faint_slots(chances: Floats, runs: Sequence[_Run]) -> tuple[list[int], Floa
     """Steps (M,) between the runs where a character shows though blanks prevail, and slots (M, A + 1)."""
     peaks: list[int] = []
     rows: list[Floats] = []
-    shown = 1 - chances[:, NONE]
-    over = (shown > FAINT).tolist()
+    over = [none < 1 - FAINT for none in chances[:, NONE].tolist()]
     ends = [_Run(NONE, 0, 0, 0), *runs, _Run(NONE, len(over), 0, 0)]
     for left, right in pairwise(ends):
         a, b = left.last, right.first
