@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its place, bring it to the disk, then rename it. Raises `OSError`; the old file then stays."""
+    """Write beside the place, bring it to the disk, then rename. Raises `OSError`; the old file then stays."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     partial = Path(name)
     try:

@@ -6,23 +6,19 @@ What a version can do is asked of its module, not of its number. Nothing here wa
 from __future__ import annotations
 
 import importlib
-import re
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from edge_alpr.errors import BuildError, BuildMemoryError
+from edge_alpr.errors import BuildError
+from edge_alpr.infer.buildlog import Step, build_failed, open_log, parse_failed, watch
 from edge_alpr.infer.graphs import Settings
 from edge_alpr.infer.identity import Typing
 
-Step: TypeAlias = Callable[[str, str, int, int], None]
-"""Told of progress: phase, the phase it is part of (or ``), steps done, steps in all."""
-_KEPT_LINES = 64
-_MEMORY = re.compile(r"out of memory|outofmemory|insufficient memory|memory allocation|not enough memory", re.IGNORECASE)
-_DOING = re.compile(r"While parsing node number \d+ \[.*?\]")
-_MOVES_DATA = {"CONSTANT", "SHAPE", "IDENTITY", "CAST", "SHUFFLE", "SLICE", "GATHER", "CONCATENATION", "SELECT", "RESIZE"}
+_MOVES_DATA = {
+    "CONSTANT", "SHAPE", "IDENTITY", "CAST", "SHUFFLE", "SLICE", "GATHER", "CONCATENATION", "SELECT", "RESIZE",
+}  # fmt: skip
 """Layers whose type follows their input; to hold them changes nothing and earns warnings."""
 
 
@@ -59,7 +55,7 @@ def build_plan(trt: Any, model: bytes, settings: Settings, timing: bytes = b"", 
 
     Raises `BuildError` with node and operator where the graph cannot be parsed, and `BuildMemoryError`.
     """
-    began, log = time.monotonic(), _log(trt)
+    began, log = time.monotonic(), open_log(trt)
     try:
         builder = trt.Builder(log)
         network = builder.create_network(_network_flags(trt, settings))
@@ -70,33 +66,15 @@ def build_plan(trt: Any, model: bytes, settings: Settings, timing: bytes = b"", 
         _set_types(trt, network, config, settings)
         _add_profiles(builder, network, config, settings)
         cache = _use_timing(config, timing)
-        monitor = _watch(trt, config, step)
+        monitor = watch(trt, config, step)
         plan = builder.build_serialized_network(network, config)
         if monitor is not None and monitor.stopped:
             raise KeyboardInterrupt
         if plan is None:
-            raise _failed("TensorRT built nothing", log)
+            raise build_failed("TensorRT built nothing", log)
         return Built(bytes(plan), bytes(cache.serialize()), time.monotonic() - began)
     except (RuntimeError, TypeError, ValueError, AttributeError, MemoryError) as error:
-        raise _failed(f"TensorRT refuses: {type(error).__name__} {error}", log, error) from error
-
-
-def _log(trt: Any) -> Any:
-    """A logger that keeps the latest warnings and errors: they say why when a call only says no."""
-
-    class Log(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: deque[str] = deque(maxlen=_KEPT_LINES)
-            self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self.errors.append(message)
-            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.WARNING, trt.ILogger.Severity.INTERNAL_ERROR):
-                self.lines.append(message)
-
-    return Log()
+        raise build_failed(f"TensorRT refuses: {type(error).__name__} {error}", log, error) from error
 
 
 def _network_flags(trt: Any, settings: Settings) -> int:
@@ -111,17 +89,7 @@ def _network_flags(trt: Any, settings: Settings) -> int:
 def _parse(trt: Any, network: Any, model: bytes, log: Any) -> None:
     parser = trt.OnnxParser(network, log)
     if not parser.parse(model):
-        reasons = [_parse_error(parser.get_error(i)) for i in range(parser.num_errors)]
-        # 8.6 tells name and operator only in its log.
-        doing = [found[0] for line in log.errors if (found := _DOING.search(line))]
-        raise BuildError("TensorRT cannot parse the graph: " + "; ".join([*reasons, *doing[-1:]] or ["no reason given"]))
-
-
-def _parse_error(error: Any) -> str:
-    where = f"node {error.node()}"
-    if hasattr(error, "node_operator"):
-        where += f" {error.node_name()} ({error.node_operator()})"
-    return f"{where}: {error.desc()}"
+        raise parse_failed(parser, log)
 
 
 def _layers(network: Any) -> Iterator[Any]:
@@ -132,8 +100,8 @@ def _check_quantised(trt: Any, network: Any, settings: Settings) -> None:
     """INT8 comes from Q/DQ nodes alone: there is no calibration on the device."""
     quantised = any(layer.type == trt.LayerType.QUANTIZE for layer in _layers(network))
     if quantised != (settings.precision == "int8"):
-        has = "has Q/DQ nodes" if quantised else "has no Q/DQ nodes"
-        raise BuildError(f"the graph {has}, its card says {settings.precision}; export it again: python -m export.variants")
+        has = f"has {'' if quantised else 'no '}Q/DQ nodes, its card says {settings.precision}"
+        raise BuildError(f"the graph {has}; export it again: python -m export.variants")
 
 
 def _limit(trt: Any, builder: Any, config: Any, settings: Settings) -> None:
@@ -158,10 +126,10 @@ def _set_types(trt: Any, network: Any, config: Any, settings: Settings) -> None:
     """Where types do not come from the graph: allow what it uses, and hold what it has in single precision there."""
     if typing_of(trt, settings) == "strong" or settings.precision == "fp32":
         return
-    config.set_flag(trt.BuilderFlag.FP16)
     if settings.precision == "int8":
-        config.set_flag(trt.BuilderFlag.INT8)
-        return  # what is not quantised may run in half
+        config.set_flag(trt.BuilderFlag.INT8)  # what is not quantised runs in single, as in typed graphs
+        return
+    config.set_flag(trt.BuilderFlag.FP16)
     config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
     for layer in _layers(network):
         outputs = [layer.get_output(i).dtype for i in range(layer.num_outputs)]
@@ -199,48 +167,3 @@ def _use_timing(config: Any, timing: bytes) -> Any:
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
     return cache
-
-
-def _watch(trt: Any, config: Any, step: Step | None) -> Any:
-    """Tell of progress where the version does; None where it does not (8.6). Ctrl-C stops the build."""
-    if step is None or not hasattr(trt, "IProgressMonitor"):
-        return None
-
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-            self.stopped = False
-            self._phases: dict[str, tuple[str, int]] = {}
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            self._phases[phase_name] = parent_phase or "", num_steps
-            self._tell(phase_name, 0)
-
-        def phase_finish(self, phase_name: str) -> None:
-            self._tell(phase_name, self._phases.get(phase_name, ("", 0))[1])
-            self._phases.pop(phase_name, None)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            self._tell(phase_name, step + 1)
-            return not self.stopped
-
-        def _tell(self, phase: str, done: int) -> None:
-            parent, steps = self._phases.get(phase, ("", 0))
-            try:
-                step(phase, parent, done, steps)
-            except KeyboardInterrupt:  # no exception may pass through TensorRT
-                self.stopped = True
-
-    config.progress_monitor = monitor = Monitor()
-    return monitor
-
-
-def _failed(what: str, log: Any, error: BaseException | None = None) -> BuildError:
-    said = log.errors[-1] if log.errors else log.lines[-1] if log.lines else "no reason given"
-    reason = " ".join(f"{what}: {said}".split())[:400]
-    if isinstance(error, MemoryError) or any(map(_MEMORY.search, [what, *log.lines])):
-        return BuildMemoryError(
-            f"the memory ran out while building ({reason}); close other programs, the desktop first, "
-            "or set a smaller workspace_mb in the recipe, then build again"
-        )
-    return BuildError(f"{reason}; see edge-alpr doctor")

@@ -1,4 +1,4 @@
-"""The graphs for the GPU that lie in a folder (made by `python -m export.variants`), and the identity of their plans."""
+"""The graphs for the GPU in a folder (made by `python -m export.variants`), and the identity of their plans."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def gpu_graphs(folder: Path) -> list[Graph]:
             raise ModelError(item.problem)
     graphs = [graph for item in listed if item.package and (graph := _graph(item.package))]
     if not graphs:
-        raise ModelError(f"{folder}: no graph for the GPU lies there; make some: python -m export.variants --out {folder}")
+        make = f"python -m export.variants --out {folder}"
+        raise ModelError(f"{folder}: no graph for the GPU lies there; make them where the repository is: {make}")
     return graphs
 
 

@@ -130,6 +130,23 @@ def find_built(folder: Path, identity: Identity) -> Plan:
     return Plan(path, sidecar, data)
 
 
+def forget_older(folder: Path, identity: Identity, keep: int = 2) -> list[Path]:
+    """Delete plans of the same model that were built longest ago; gives what went.
+
+    Two stay, so that an update that is taken back finds its plan again. Raises `PlanError`.
+    """
+    same = [(path, one) for path, one in _sidecars(folder) if one.identity.model == identity.model]
+    others = [path for path, one in sorted(same, key=lambda found: found[1].built) if one.identity != identity]
+    gone = others[: max(0, len(others) - (keep - 1))]
+    try:
+        for path in gone:
+            sidecar_path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise PlanError(f"{folder}: old plans cannot be deleted: {error.strerror}; check its rights") from error
+    return gone
+
+
 def _nearest(folder: Path, wanted: Identity) -> str:
     """Why there is no plan: how the one most like the wanted one differs, else that there is none."""
     others = [(differences(one.identity, wanted), path) for path, one in _sidecars(folder)]

@@ -80,7 +80,7 @@ def recipes_folder() -> Path:
 def load_recipes(folder: Path | None = None) -> Mapping[str, Recipe]:
     """All recipes by board, e.g. `orin-nano`. Raises `ConfigError` for one that does not hold, or for none."""
     folder = folder or recipes_folder()
-    recipes = {path.stem: _load(path) for path in sorted(folder.glob("*.toml"))}
+    recipes = {path.stem: load_recipe(path) for path in sorted(folder.glob("*.toml"))}
     if not recipes:
         raise ConfigError(f"{folder}: no recipe lies there; install edge-alpr again")
     return recipes
@@ -114,16 +114,21 @@ def board_of(module: str, is_jetson: bool, recipes: Mapping[str, Recipe]) -> str
     return fits[0] if len(fits) == 1 else None
 
 
-def recipe_of(board: str, recipes: Mapping[str, Recipe]) -> Recipe:
-    """The recipe of a named board. Raises `BuildError` naming those there are."""
-    if board not in recipes:
-        raise BuildError(f"there is no recipe for '{board}'; known: {', '.join(recipes)}")
-    return recipes[board]
+def recipe_text(board: str) -> str:
+    """The installed recipe of a named board, as it was written. Raises `BuildError` naming those there are."""
+    known = sorted(path.stem for path in recipes_folder().glob("*.toml"))
+    if board not in known:
+        raise BuildError(f"there is no recipe for '{board}'; known: {', '.join(known)}")
+    return _read(recipes_folder() / f"{board}.toml")
 
 
-def _load(path: Path) -> Recipe:
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe. Raises `ConfigError`."""
+    return parse_recipe(_read(path), str(path))
+
+
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}; install edge-alpr again") from error
-    return parse_recipe(text, str(path))
+        raise ConfigError(f"{path}: the recipe cannot be read: {error}; put a good one there") from error
