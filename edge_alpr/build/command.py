@@ -138,24 +138,25 @@ def _prepare(models: Path, board: str, out: Path, precision: GraphPrecision | No
 
     Raises `BuildError`.
     """
-    text = recipe_text(board)
-    known = parse_recipe(text, board)
-    choices = choose(gpu_graphs(models), known, precision)
+    text = _with_precision(recipe_text(board), precision)
+    recipe, path = parse_recipe(text, board), out / RECIPE
+    if path.exists():
+        if load_recipe(path).board != recipe.board:
+            raise BuildError(f"{path}: it is for {load_recipe(path).title}; name another folder: --out")
+        recipe = load_recipe(path)
+    choices = choose(gpu_graphs(models), recipe, precision)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for choice in choices:
             _copy(choice.graph.package.path, out)
             _copy(choice.graph.package.path.with_suffix(".toml"), out)
-        if not (out / RECIPE).exists():
-            write_whole(out / RECIPE, _with_precision(text, precision).encode("utf-8"))
+        if not path.exists():
+            write_whole(path, text.encode("utf-8"))
     except OSError as error:
         raise BuildError(f"{out}: cannot be written: {error.strerror}; name another folder: --out") from error
     for choice in choices:
         note = f" ({choice.note})" if choice.note else ""
         console.print(f"{out / choice.graph.package.path.name}{note}", soft_wrap=True, markup=False, highlight=False)
-    recipe = load_recipe(out / RECIPE)
-    if recipe.board != known.board:
-        raise BuildError(f"{out / RECIPE}: it is for {recipe.title}; name another folder: --out")
     return recipe
 
 

@@ -93,9 +93,10 @@ def check_detector(plan: Session, reference: Session, graph: Graph, frames: Sequ
     tally = _Tally(LIMITS[graph.precision])
     for frame in frames:
         feeds: Mapping[str, NDArray[Any]] = {"luma": surface(frame.luma, graph)}
-        wanted = reference.run(feeds)
+        wanted, size = reference.run(feeds), (graph.width, graph.height)
+        tally.plates += len(_finds(wanted, size, tally.limits.score))
         try:
-            _compare_finds(tally, _same_shape(plan.run(feeds), wanted), wanted, (graph.width, graph.height))
+            _compare_finds(tally, _same_shape(plan.run(feeds), wanted), wanted, size)
         except ModelError as error:
             tally.problems.append(" ".join(str(error).split()))
         tally.frames += 1
@@ -117,8 +118,11 @@ def check_reader(
         for size in sizes if frame.quads else ():
             feeds: Mapping[str, NDArray[Any]] = {"luma": luma, "quads": np.resize(np.stack(frame.quads), (size, 4, 2))}
             wanted = reference.run(feeds)
+            right = _reads(wanted, graph)
+            tally.plates += size
+            tally.texts += sum(map(_sure, right))
             try:
-                _compare_reads(tally, _same_shape(plan.run(feeds), wanted), wanted, graph)
+                _compare_reads(tally, _same_shape(plan.run(feeds), wanted), wanted, right, graph)
             except ModelError as error:
                 tally.problems.append(f"{size} plates a run: {' '.join(str(error).split())}")
         tally.frames += 1
@@ -138,7 +142,6 @@ def _compare_finds(tally: _Tally, found: Tensors, wanted: Tensors, size: tuple[i
     margin = tally.limits.score
     for ours, theirs, trouble in ((wanted, found, "is not seen"), (found, wanted, "is seen where none is")):
         for plate in _finds(ours, size, margin):
-            tally.plates += ours is wanted
             twin = _nearest(plate, _finds(theirs, size, -margin))
             if twin is None:
                 tally.problems.append(f"a plate of {plate.score:.0%} {trouble}")
@@ -159,20 +162,22 @@ def _nearest(plate: Detection, others: Sequence[Detection]) -> Detection | None:
     return best if best is not None and box_iou(box, quad_box(best.quad)) >= _SAME_PLACE else None
 
 
-def _compare_reads(tally: _Tally, found: Tensors, wanted: Tensors, graph: Graph) -> None:
+def _compare_reads(tally: _Tally, found: Tensors, wanted: Tensors, right: Sequence[Read], graph: Graph) -> None:
+    for read, true in zip(_reads(found, graph), right, strict=True):
+        same = read.plate == true.plate
+        if same:
+            tally.score = max(tally.score, abs(read.score - true.score))
+        if _sure(true):
+            tally.texts_same += same
+            if not same:
+                tally.problems.append(f"{len(right)} plates a run: {true.plate} reads {read.plate or 'nothing'}")
     gap = np.abs(found["sharpness"] - wanted["sharpness"])
     if not bool(np.all(gap <= SHARPNESS * np.abs(wanted["sharpness"]) + 1e-3)):
         tally.problems.append(f"a crop's sharpness differs by more than {SHARPNESS:.0%}")
-    for read, right in zip(_reads(found, graph), _reads(wanted, graph), strict=True):
-        tally.plates += 1
-        same = read.plate == right.plate
-        if same:
-            tally.score = max(tally.score, abs(read.score - right.score))
-        if right.plate and right.score >= SURE:
-            tally.texts += 1
-            tally.texts_same += same
-            if not same:
-                tally.problems.append(f"{right.plate} reads {read.plate or 'nothing'}")
+
+
+def _sure(read: Read) -> bool:
+    return bool(read.plate) and read.score >= SURE
 
 
 def _reads(outputs: Tensors, graph: Graph) -> list[Read]:

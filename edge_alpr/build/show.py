@@ -51,8 +51,9 @@ def show_rows(rows: Sequence[Row], console: Console) -> None:
     for row in rows:
         size = f"{len(row.plan.data) / 1e6:.2f}" if row.plan else ""
         took = f"{row.seconds:.0f} s" if row.seconds else ""
-        told = (row.graph.name, row.graph.precision, Text(row.did, _COLOURS[row.did]), size, took, _golden(row), row.why)
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in told))
+        did = Text(row.did, _COLOURS[row.did])
+        told = (Text(cell) for cell in (size, took, _golden(row), row.why))
+        table.add_row(Text(row.graph.name), Text(row.graph.precision), did, *told)
     console.print(table)
 
 

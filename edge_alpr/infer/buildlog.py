@@ -12,7 +12,7 @@ from edge_alpr.errors import BuildError, BuildMemoryError
 Step: TypeAlias = Callable[[str, str, int, int], None]
 """Told of progress: phase, the phase it is part of (or ``), steps done, steps in all."""
 _KEPT_LINES = 64
-_MEMORY = re.compile(r"out of ?memory|insufficient memory|memory allocation|not enough memory", re.IGNORECASE)
+_MEMORY = re.compile(r"out ?of ?memory|insufficient memory|memory allocation|not enough memory", re.IGNORECASE)
 _DOING = re.compile(r"While parsing node number \d+ \[.*?\]")
 
 

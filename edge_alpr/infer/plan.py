@@ -173,7 +173,7 @@ def _read_sidecar(plan: Path) -> Sidecar:
     text = _read(path, _MOST_SIDECAR_BYTES)
     try:
         sidecar = msgspec.json.decode(text, type=Sidecar)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: no UTF-8
         reason = str(error).replace("`", "'")
         raise PlanError(f"{path}: the sidecar does not hold: {reason}; {_REBUILD}") from error
     if sidecar.seal != _seal(sidecar) or format_sidecar(sidecar) != text:
