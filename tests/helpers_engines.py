@@ -47,7 +47,9 @@ class KeptSession:
     identity = "standin"
 
     def __init__(self, model: bytes, spoil: Spoil) -> None:
-        self._session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._spoil = spoil
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> Tensors:

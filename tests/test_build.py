@@ -32,7 +32,7 @@ from edge_alpr.infer.recipe import load_recipes, recipe_text
 def few_frames():
     """Fewer golden frames: the check has tests of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(frames, "_MOST", 2)
+        patch.setattr(frames, "_MOST", 1)
         frames.golden_frames.cache_clear()
         yield
     frames.golden_frames.cache_clear()

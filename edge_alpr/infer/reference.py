@@ -21,6 +21,7 @@ class ReferenceSession:
     def __init__(self, package: ModelPackage) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._package = package
         try:
             self._session = ort.InferenceSession(package.model, options, providers=["CPUExecutionProvider"])
