@@ -91,10 +91,7 @@ PASSED = Golden(
 
 def sidecar(of: Identity, golden: Golden | None = PASSED, built: str = "2026-11-25T09:00:00+00:00") -> Sidecar:
     """Of a plan that was built for an identity."""
-    return Sidecar(
-        identity=of, plan_sha256="0" * 64, plan_bytes=0, builder="edge-alpr test", built=built, seconds=2.5,
-        golden=golden,
-    )  # fmt: skip
+    return Sidecar(identity=of, builder="edge-alpr test", built=built, seconds=2.5, golden=golden)
 
 
 def blind(outputs: Tensors) -> Tensors:

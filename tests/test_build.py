@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("onnx", reason="the graphs are made with onnx: pip install -e .[export]")
 
 import msgspec
-from helpers_engines import NANO, blind, nano, opener, put_graphs
+from helpers_engines import NANO, NANO_NAME, blind, nano, opener, put_graphs
 from rich.console import Console
 from standin_tensorrt import Standin, facts_of
 
@@ -22,9 +22,10 @@ from edge_alpr.build import frames
 from edge_alpr.build.choose import choose
 from edge_alpr.build.command import Here, Request, build, this_machine
 from edge_alpr.errors import BuildError, ConfigError, EdgeAlprError, ModelError, PlanError
-from edge_alpr.infer.graphs import gpu_graphs, identity_of, outdated, settings_of
-from edge_alpr.infer.package import load_package, write_card
+from edge_alpr.infer.graphs import gpu_graphs, outdated
+from edge_alpr.infer.package import load_package, shipped, write_card
 from edge_alpr.infer.plan import find_plan, sidecar_path
+from edge_alpr.infer.planfolder import PlanFolder, own_recipe
 from edge_alpr.infer.recipe import load_recipes, recipe_text
 
 
@@ -84,12 +85,13 @@ def test_the_first_build_builds_and_proves_the_second_keeps(version, folder):
     assert "small 640x360p768 fp16 built" in rows(first)["detector"]
     assert "no plan of plate-reader-gpu-640x360p768-fp16 lies there" in first
     assert " texts, scores 0.000" in rows(first)["reader"]
+    plans = PlanFolder(folder, own_recipe(folder, NANO_NAME, True), NANO, trt)
     for graph in gpu_graphs(folder):
         if graph.precision == "fp16":
-            settings = settings_of(graph, load_recipes()["orin-nano"])
-            typing = "flags" if version == "8.6.2" else "strong"
-            plan = find_plan(folder, identity_of(graph, settings, NANO, version, typing))
+            plan = find_plan(folder, plans.identity(graph))
+            assert plans(graph.package) == plan.data
             assert plan.sidecar.golden.passed
+            assert plan.sidecar.identity.typing == ("flags" if version == "8.6.2" else "strong")
             assert plan.sidecar.builder.startswith("edge-alpr 0.")
     second = built(nano(trt), models=folder)
     assert trt.calls["build_serialized_network"] == 2
@@ -185,7 +187,7 @@ def test_a_board_that_no_recipe_knows(folder, tmp_path):
     said = refused(odd, models=folder)
     assert said == (
         "no recipe knows the board 'reComputer J4012'; "
-        "name one: --for agx-orin or desktop or orin-nano or orin-nx or thor"
+        "name one: edge-alpr build --for agx-orin|desktop|orin-nano|orin-nx|thor"
     )
     out = tmp_path / "image"
     assert "Jetson Orin NX: Orin (nvgpu)" in built(odd, models=folder, board="orin-nx", out=out)
@@ -194,6 +196,23 @@ def test_a_board_that_no_recipe_knows(folder, tmp_path):
     assert "compute capability 11.0 or 10.1, this GPU (Orin (nvgpu)) has 8.7" in thor
     old = nano(Standin("8.6.2"), machine=dataclasses.replace(NANO, sm="7.2"))
     assert "the recipe is for compute capability 8.7, this GPU (Orin (nvgpu)) has 7.2" in refused(old, models=folder)
+
+
+def test_a_package_without_a_proven_plan_has_none(folder):
+    plans = PlanFolder(folder, load_recipes()["orin-nano"], NANO, Standin("10.3.0"))
+    with pytest.raises(PlanError, match="build it here: edge-alpr build"):
+        plans(gpu_graphs(folder)[0].package)
+    with pytest.raises(ModelError, match="it is no graph for the GPU"):
+        plans(load_package(shipped("reader")))
+
+
+def test_a_full_disk_is_told(folder, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    said = refused(nano(Standin("10.3.0")), PlanError, models=folder)
+    assert "No space left on device; free some space" in said
 
 
 def test_a_folder_is_prepared_on_a_machine_without_tensorrt(folder, tmp_path):

@@ -12,11 +12,15 @@ pytest.importorskip("onnx", reason="the graphs are made with onnx: pip install -
 from helpers_engines import PLANE, KeptSession, blind, put_graphs
 
 from edge_alpr.build.frames import golden_frames
-from edge_alpr.build.golden import check_detector, check_reader, surface
+from edge_alpr.build.golden import LIMITS, check_detector, check_reader, surface
 from edge_alpr.errors import ModelError
 from edge_alpr.infer.graphs import Graph, gpu_graphs
+from edge_alpr.infer.package import shipped
 from edge_alpr.infer.plan import Golden
 from edge_alpr.infer.reference import ReferenceSession
+from export.compose import detector_for_gpu, reader_for_gpu
+from export.half import rehearse, to_half
+from export.nodes import load_full
 
 SIZES = (1, 4)
 
@@ -32,8 +36,8 @@ def frames():
     return golden_frames(PLANE.width, PLANE.height)[:4]
 
 
-def checked(graph: Graph, frames, spoil=lambda outputs: outputs) -> Golden:
-    session, reference = KeptSession(graph.package.model, spoil), ReferenceSession(graph.package)
+def checked(graph: Graph, frames, spoil=lambda outputs: outputs, model: bytes = b"") -> Golden:
+    session, reference = KeptSession(model or graph.package.model, spoil), ReferenceSession(graph.package)
     if graph.kind == "detector":
         return check_detector(session, reference, graph, frames)
     return check_reader(session, reference, graph, frames, SIZES)
@@ -83,6 +87,18 @@ def test_a_little_off_passes_and_is_told(graphs, frames):
     assert found.passed
     assert found.corners_px == pytest.approx(0.5, abs=0.01)
     assert 0 < found.score <= 0.01
+
+
+def test_what_half_precision_rounds_away_is_far_within_the_limits(graphs, frames):
+    pad = graphs["detector"].package.card.detector.pad
+    for kind, tier in (("detector", "small"), ("reader", "large")):
+        twin = rehearse(to_half(load_full(shipped(kind, tier).read_bytes())))
+        whole = detector_for_gpu(twin, PLANE, pad) if kind == "detector" else reader_for_gpu(twin, PLANE)
+        golden = checked(graphs[kind], frames, model=whole.SerializeToString())
+        assert golden.passed
+        assert golden.corners_px < LIMITS["fp16"].corners_px / 4
+        assert 0 < golden.score < LIMITS["fp16"].score / 4
+        assert golden.texts == golden.texts_same
 
 
 @pytest.mark.parametrize(

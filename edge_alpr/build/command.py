@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from edge_alpr.build.choose import Choice, choose
 from edge_alpr.build.run import OpenPlan, Workshop, compile_graphs
+from edge_alpr.build.session import open_plan
 from edge_alpr.build.show import bars, show_rows
 from edge_alpr.device import open_board
 from edge_alpr.device.jetson import is_jetson
@@ -22,21 +22,9 @@ from edge_alpr.infer.builder import load_tensorrt
 from edge_alpr.infer.card import KINDS
 from edge_alpr.infer.graphs import gpu_graphs
 from edge_alpr.infer.machine import Machine, examine_machine
-from edge_alpr.infer.plan import Plan
-from edge_alpr.infer.recipe import (
-    PRECISIONS,
-    GraphPrecision,
-    Recipe,
-    board_of,
-    load_recipe,
-    load_recipes,
-    parse_recipe,
-    recipe_text,
-)
-from edge_alpr.ports import Session
+from edge_alpr.infer.planfolder import RECIPE, PlanFolder, check_board, own_recipe
+from edge_alpr.infer.recipe import PRECISIONS, GraphPrecision, Recipe, load_recipe, parse_recipe, recipe_text
 
-RECIPE = "recipe.toml"
-"""Beside the graphs: it is used in place of the installed one, so that a board can have its own."""
 FOLDER = Path("engines/build")
 
 
@@ -65,7 +53,7 @@ class Here:
 
 def this_machine(root: Path = Path("/")) -> Here:
     """The machine whose files lie under `root`."""
-    return Here(open_board(root).name, is_jetson(root), load_tensorrt, lambda: examine_machine(root), _open_plan)
+    return Here(open_board(root).name, is_jetson(root), load_tensorrt, lambda: examine_machine(root), open_plan)
 
 
 def build(request: Request, console: Console, here: Here | None = None) -> None:
@@ -74,29 +62,31 @@ def build(request: Request, console: Console, here: Here | None = None) -> None:
     Raises `BuildError` where that is not possible here, and `PlanError` where a plan was not built or not proven.
     """
     here = here or this_machine()
-    recipes, precision = load_recipes(), _precision(request.precision)
+    precision = _precision(request.precision)
     if request.board is None:
         trt, machine = here.tensorrt(), here.machine()
-        recipe, models, out = _own_recipe(request.models, recipes, here), request.models, request.out or request.models
-        _check_board(recipe, recipes, here, machine)
+        models, out = request.models, request.out or request.models
+        recipe = own_recipe(models, here.module, here.jetson)
+        check_board(recipe, here.module, here.jetson, machine)
     else:
         models = out = request.out or request.models / request.board
         recipe = _prepare(request.models, request.board, out, precision, console)
         try:
             trt, machine = here.tensorrt(), here.machine()
-            _check_board(recipe, recipes, here, machine)
+            check_board(recipe, here.module, here.jetson, machine)
         except BuildError as error:
             _tell_unbuilt(recipe, out, str(error), console)
             return
     choices = choose(gpu_graphs(models), recipe, precision)
-    _compile(choices, recipe, Workshop(trt, machine, here.open_plan, out, request.check), console)
+    _compile(choices, Workshop(PlanFolder(out, recipe, machine, trt), here.open_plan, request.check), console)
 
 
-def _compile(choices: list[Choice], recipe: Recipe, shop: Workshop, console: Console) -> None:
-    title = f"{recipe.title}: {shop.machine.gpu}, TensorRT {shop.trt.__version__}"
+def _compile(choices: list[Choice], shop: Workshop, console: Console) -> None:
+    plans = shop.plans
+    title = f"{plans.recipe.title}: {plans.machine.gpu}, TensorRT {plans.trt.__version__}"
     console.print(title, highlight=False, markup=False)
     with bars(console) as step:
-        rows = compile_graphs(choices, recipe, shop, step)
+        rows = compile_graphs(choices, shop, step)
     show_rows(rows, console)
     if failed := [row for row in rows if row.did == "failed"]:
         more = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
@@ -108,29 +98,6 @@ def _precision(name: str | None) -> GraphPrecision | None:
     if name is not None and known is None:
         raise BuildError(f"there is no precision '{name}'; known: {', '.join(PRECISIONS)}")
     return known
-
-
-def _own_recipe(folder: Path, recipes: Mapping[str, Recipe], here: Here) -> Recipe:
-    """The one that lies beside the graphs, else the installed one of this board. Raises `BuildError`."""
-    path = folder / RECIPE
-    if path.is_file():
-        return load_recipe(path)
-    own = board_of(here.module, here.jetson, recipes)
-    if own is None:
-        raise BuildError(f"no recipe knows the board '{here.module}'; name one: --for {' or '.join(recipes)}")
-    return recipes[own]
-
-
-def _check_board(recipe: Recipe, recipes: Mapping[str, Recipe], here: Here, machine: Machine) -> None:
-    """Whether a recipe is for this machine; by its GPU alone where no recipe knows a Jetson's name."""
-    own = board_of(here.module, here.jetson, recipes)
-    keys = recipe.board
-    fits = keys.modules == recipes[own].board.modules if own else bool(keys.modules)
-    if not fits:
-        raise BuildError(f"the recipe is for {recipe.title}, this is {here.module}; build there")
-    if keys.sm and machine.sm not in keys.sm:
-        wanted = f"compute capability {' or '.join(keys.sm)}"
-        raise BuildError(f"the recipe is for {wanted}, this GPU ({machine.gpu}) has {machine.sm}; build there")
 
 
 def _prepare(models: Path, board: str, out: Path, precision: GraphPrecision | None, console: Console) -> Recipe:
@@ -182,7 +149,3 @@ def _tell_unbuilt(recipe: Recipe, out: Path, why: str, console: Console) -> None
     )
     for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
-
-
-def _open_plan(plan: Plan) -> AbstractContextManager[Session]:
-    raise BuildError(f"{plan.path}: this version cannot run plans, so it cannot be checked")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_alpr.build.frames import GoldenFrame
 from edge_alpr.characters import folding
 from edge_alpr.config import DetectConfig
-from edge_alpr.errors import ModelError
+from edge_alpr.errors import EdgeAlprError, ModelError
 from edge_alpr.evidence import read_from_slots
 from edge_alpr.geometry import box_iou, quad_box
 from edge_alpr.infer import adapt
@@ -97,7 +97,7 @@ def check_detector(plan: Session, reference: Session, graph: Graph, frames: Sequ
         tally.plates += len(_finds(wanted, size, tally.limits.score))
         try:
             _compare_finds(tally, _same_shape(plan.run(feeds), wanted), wanted, size)
-        except ModelError as error:
+        except EdgeAlprError as error:
             tally.problems.append(" ".join(str(error).split()))
         tally.frames += 1
     if not tally.plates:
@@ -123,7 +123,7 @@ def check_reader(
             tally.texts += sum(map(_sure, right))
             try:
                 _compare_reads(tally, _same_shape(plan.run(feeds), wanted), wanted, right, graph)
-            except ModelError as error:
+            except EdgeAlprError as error:
                 tally.problems.append(f"{size} plates a run: {' '.join(str(error).split())}")
         tally.frames += 1
     if not tally.texts:

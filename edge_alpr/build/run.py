@@ -7,21 +7,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from edge_alpr import __version__
 from edge_alpr.build.choose import Choice
 from edge_alpr.build.frames import golden_frames
 from edge_alpr.build.golden import check_detector, check_reader
-from edge_alpr.errors import ModelError, PlanError
+from edge_alpr.errors import EdgeAlprError, PlanError
 from edge_alpr.infer.atomic import write_whole
-from edge_alpr.infer.builder import build_plan, typing_of
+from edge_alpr.infer.builder import build_plan
 from edge_alpr.infer.buildlog import Step
-from edge_alpr.infer.graphs import Graph, identity_of, settings_of
+from edge_alpr.infer.graphs import Graph, settings_of
 from edge_alpr.infer.identity import Identity
-from edge_alpr.infer.machine import Machine
 from edge_alpr.infer.plan import Golden, Plan, Sidecar, find_built, find_plan, forget_older, record_golden, write_plan
-from edge_alpr.infer.recipe import Recipe
+from edge_alpr.infer.planfolder import PlanFolder
 from edge_alpr.infer.reference import ReferenceSession
 from edge_alpr.ports import Session
 
@@ -43,48 +41,42 @@ class Row:
 class Workshop:
     """What building needs of the machine it runs on."""
 
-    trt: Any
-    machine: Machine
+    plans: PlanFolder
     open_plan: OpenPlan
-    folder: Path
     check: bool
 
 
-def compile_graphs(
-    choices: Sequence[Choice], recipe: Recipe, shop: Workshop, step: Callable[[Graph], Step]
-) -> list[Row]:
+def compile_graphs(choices: Sequence[Choice], shop: Workshop, step: Callable[[Graph], Step]) -> list[Row]:
     """A row for each chosen graph; one that fails stops none of the others."""
     rows = []
     for choice in choices:
         try:
-            row = _plan_of(choice.graph, recipe, shop, step(choice.graph))
-        except ModelError as error:
+            row = _plan_of(choice.graph, shop, step(choice.graph))
+        except EdgeAlprError as error:
             row = Row(choice.graph, "failed", str(error))
         rows.append(replace(row, why="; ".join(filter(None, [row.why, choice.note]))))
     return rows
 
 
-def _plan_of(graph: Graph, recipe: Recipe, shop: Workshop, step: Step) -> Row:
-    """Keep a proven plan; check one that was only built; else build. Raises `ModelError`."""
-    settings = settings_of(graph, recipe)
-    typing = typing_of(shop.trt, settings)
-    identity = identity_of(graph, settings, shop.machine, shop.trt.__version__, typing)
+def _plan_of(graph: Graph, shop: Workshop, step: Step) -> Row:
+    """Keep a proven plan; check one that was only built; else build. Raises `EdgeAlprError`."""
+    folder, identity = shop.plans.folder, shop.plans.identity(graph)
     try:
-        return Row(graph, "kept", "", plan=find_plan(shop.folder, identity))
+        return Row(graph, "kept", "", plan=find_plan(folder, identity))
     except PlanError as error:
         why = str(error).partition(": ")[2].rpartition("; ")[0]  # without its path and its remedy
-    plan, did = _unchecked(shop.folder, identity), "checked"
+    plan, did, seconds = _unchecked(folder, identity), "checked", 0.0
     if plan is None:
-        plan, did = _build(graph, recipe, identity, shop, step), "built"
-    seconds = plan.sidecar.seconds if did == "built" else 0.0
+        plan, did = _build(graph, identity, shop.plans, step), "built"
+        seconds = plan.sidecar.seconds
     if not shop.check:
         return Row(graph, did, f"{why} (not checked, so it is not used yet)", seconds, plan)
     with shop.open_plan(plan) as session:
-        plan = record_golden(plan, check(session, graph, settings.profiles))
-    golden = plan.sidecar.golden
-    if golden is None or not golden.passed:
-        raise PlanError(f"{plan.path}: its golden check failed: {golden.problem if golden else 'no result'}")
-    forget_older(shop.folder, identity)
+        golden = check(session, graph, identity.profiles)
+    plan = record_golden(plan, golden)
+    if not golden.passed:
+        raise PlanError(f"{plan.path}: its golden check failed: {golden.problem}; it is not used")
+    forget_older(folder, identity)
     return Row(graph, did, why, seconds, plan)
 
 
@@ -105,26 +97,27 @@ def _unchecked(folder: Path, identity: Identity) -> Plan | None:
     return None if plan.sidecar.golden else plan
 
 
-def _build(graph: Graph, recipe: Recipe, identity: Identity, shop: Workshop, step: Step) -> Plan:
-    cache = shop.folder / timing_name(shop.trt.__version__, shop.machine)
-    timing = cache.read_bytes() if cache.is_file() else b""
-    built = build_plan(shop.trt, graph.package.model, settings_of(graph, recipe), timing, step)
-    sidecar = Sidecar(
-        identity=identity,
-        plan_sha256="0" * 64,
-        plan_bytes=0,
-        builder=f"edge-alpr {__version__}",
-        built=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        seconds=round(built.seconds, 1),
-    )
-    plan = write_plan(shop.folder, built.plan, sidecar)
+def _build(graph: Graph, identity: Identity, plans: PlanFolder, step: Step) -> Plan:
+    cache = plans.folder / timing_name(identity)
     try:
+        timing = cache.read_bytes() if cache.is_file() else b""
+        built = build_plan(plans.trt, graph.package.model, settings_of(graph, plans.recipe), timing, step)
+        plan = write_plan(plans.folder, built.plan, _sidecar(identity, built.seconds))
         write_whole(cache, built.timing)
     except OSError as error:
-        raise PlanError(f"{cache}: cannot be written: {error.strerror}; free some space") from error
+        raise PlanError(f"{cache}: {error.strerror}; free some space, or name another folder: --out") from error
     return plan
 
 
-def timing_name(tensorrt: str, machine: Machine) -> str:
+def _sidecar(identity: Identity, seconds: float) -> Sidecar:
+    return Sidecar(
+        identity=identity,
+        builder=f"edge-alpr {__version__}",
+        built=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        seconds=round(seconds, 1),
+    )
+
+
+def timing_name(identity: Identity) -> str:
     """The file of kernel timings, which hold for one TensorRT, kind of GPU and driver."""
-    return f"timing-trt{tensorrt}-sm{machine.sm.replace('.', '')}-{machine.driver or 'driver'}.cache"
+    return f"timing-trt{identity.tensorrt}-sm{identity.sm.replace('.', '')}-{identity.driver or 'driver'}.cache"

@@ -69,7 +69,8 @@ def gpu_graphs(folder: Path) -> list[Graph]:
     for item in listed:
         if item.package is None:
             raise ModelError(item.problem)
-    graphs = [graph for item in listed if item.package and (graph := _graph(item.package))]
+    packages = [item.package for item in listed if item.package]
+    graphs = [graph_of(package) for package in packages if _variant(package)[0] == "gpu"]
     if not graphs:
         make = f"python -m export.variants --out {folder}"
         raise ModelError(f"{folder}: no graph for the GPU lies there; make them where the repository is: {make}")
@@ -125,18 +126,24 @@ def outdated(graph: Graph, installed: Path | None = None) -> str:
     return "" if load_package(source).card.sha256 == made[2] else f"made from another {made[1]} than the installed one"
 
 
-def _graph(package: ModelPackage) -> Graph | None:
-    """None for what is not for the GPU. Raises `ModelError` for a card that contradicts itself."""
+def graph_of(package: ModelPackage) -> Graph:
+    """What the card of a graph for the GPU says. Raises `ModelError` for one that is none or contradicts itself."""
     card = package.card
-    where, _, precision = str(card.data.get("variant", "")).partition(" ")
+    where, precision = _variant(package)
     if where != "gpu":
-        return None
+        raise ModelError(f"{package.path}: it is no graph for the GPU; make one: python -m export.variants")
     frame = _FRAME.match(str(card.data.get("frame", "")))
     known = next((one for one in PRECISIONS if one == precision), None)
     if known is None or frame is None or not _fits(card, int(frame[2]), int(frame[3])):
         raise ModelError(f"{package.path}: [data] variant and frame of its card do not fit its input; export it again")
     width, height, pitch = (int(part) for part in frame.groups())
     return Graph(package, known, width, height, pitch)
+
+
+def _variant(package: ModelPackage) -> tuple[str, str]:
+    """Where it is for and its precision: `gpu`, `fp16`."""
+    where, _, precision = str(package.card.data.get("variant", "")).partition(" ")
+    return where, precision
 
 
 def _fits(card: Card, height: int, pitch: int) -> bool:
