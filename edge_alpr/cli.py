@@ -271,6 +271,37 @@ def bench(
         raise typer.Exit(1)
 
 
+@app.command()
+def build(
+    *,
+    board: Annotated[
+        str | None, typer.Option("--for", help="Prepare what an image for this board must carry.", metavar="BOARD")
+    ] = None,
+    models: Annotated[Path, typer.Option(help="The graphs for the GPU.", metavar="FOLDER")] = Path("engines/build"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where the plans go; left out: to the graphs.", metavar="FOLDER")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="Instead of the recipe's: fp32, fp16 or int8.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Run the golden check; a plan that has not passed is not used.")
+    ] = True,
+) -> None:
+    """Compile the networks for this board with TensorRT, and prove each plan. What is up to date stays.
+
+    **Examples**
+
+    ```text
+    edge-alpr build                                      on the board
+    edge-alpr build --precision fp32                     another precision
+    edge-alpr build --for orin-nano --out image/engines  for an image, on any machine
+    ```
+    """
+    from edge_alpr.build.command import Request
+    from edge_alpr.build.command import build as build_engines
+
+    build_engines(Request(board, models, out, precision, check), Console(highlight=False))
+
+
 @app.command("formats")
 def show_formats(
     regions: Annotated[

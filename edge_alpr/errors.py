@@ -81,3 +81,15 @@ class KeyFileError(SealError):
 
 class LabelError(EdgeAlprError):
     """There is nothing to label there, or what was labelled cannot be written."""
+
+
+class PlanError(ModelError):
+    """A TensorRT plan must not be used: it is missing, damaged, another device's, or its golden check did not pass."""
+
+
+class BuildError(ModelError):
+    """TensorRT cannot build a plan here."""
+
+
+class BuildMemoryError(BuildError):
+    """The memory ran out while a plan was built."""

@@ -22,7 +22,7 @@ LAYERS = (
     "app doctor",
     "drive",
     "screen stills assess bench label",
-    "shelf",
+    "shelf build",
     "cli",
 )
 

@@ -105,6 +105,12 @@ def test_it_holds_the_tables_of_plate_formats(wheel: Path):
     assert tables == {"americas.toml", "europe.toml", "world.toml"}
 
 
+def test_it_holds_the_recipes_and_nothing_that_was_built(wheel: Path):
+    engines = {name.name for name in _names(wheel) if name.parts[:2] == ("edge_alpr", "engines")}
+
+    assert engines == {"agx-orin.toml", "desktop.toml", "orin-nano.toml", "orin-nx.toml", "thor.toml"}
+
+
 def test_it_is_small(wheel: Path):
     onnx = {name.stem: size for name, size in _names(wheel).items() if name.suffix == ".onnx"}
 
@@ -154,6 +160,14 @@ def test_installed_it_is_the_wheel_that_runs(elsewhere: Path):
 
 def test_installed_it_tells_its_version(elsewhere: Path, wheel: Path):
     assert _inside(elsewhere, "edge-alpr", "--version").split()[-1] == wheel.name.split("-")[1]
+
+
+def test_installed_it_finds_the_recipes(elsewhere: Path):
+    ask = "from edge_alpr.infer.recipe import load_recipes, recipes_folder; print(*load_recipes(), recipes_folder())"
+    said = _inside(elsewhere, "python", "-c", ask).split()
+
+    assert said[:-1] == ["agx-orin", "desktop", "orin-nano", "orin-nx", "thor"]
+    assert Path(said[-1]).is_relative_to(elsewhere)
 
 
 def test_installed_the_doctor_finds_nothing_missing(elsewhere: Path):
