@@ -13,13 +13,13 @@ from typing import Any
 
 from typing_extensions import Self
 
-from edge_alpr.camera.lender import Lender
+from edge_alpr.camera.lender import DeviceMemory, Lender
 from edge_alpr.camera.pipelines import Plan
 from edge_alpr.camera.player import Player
 from edge_alpr.camera.retry import Outage
 from edge_alpr.camera.trouble import BrokenError, EndedError, Kind, Trouble
 from edge_alpr.config import SourceConfig
-from edge_alpr.errors import CameraLostError, MissingElementError, SourceError, SourceNotFoundError
+from edge_alpr.errors import CameraLostError, MissingElementError, SourceError, SourceNotFoundError, SurfaceLostError
 from edge_alpr.types import Frame, SourceCounters, SourceInfo
 
 _log = logging.getLogger(__name__)
@@ -48,13 +48,15 @@ class Live:
     `SourceError` for what trying again does not mend.
     """
 
-    def __init__(self, camera: Camera, config: SourceConfig, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, camera: Camera, config: SourceConfig, wall_ms: Callable[[], int], device: DeviceMemory | None = None
+    ) -> None:
         self._camera = camera
         self._config = config
         self._wall_ms = wall_ms
         self._info = SourceInfo(camera.shown, live=True)
         self._counters = SourceCounters()
-        self._lender = Lender(config.camera_id, self._counters)
+        self._lender = Lender(config.camera_id, self._counters, borrower=device.borrower() if device else None)
         self._convert = False
         self._closed = Event()
         self._frames: Generator[Frame, None, None] | None = None
@@ -100,35 +102,38 @@ class Live:
         try:
             player = Player(self._camera.plan(self._convert), convert=self._convert)
             player.play()
-            for sample in self._samples(player):
-                yield self._lend(player, sample)
+            for frame in self._frames_of(player):
+                yield frame
                 outage.over(time.monotonic())
-        except SourceNotFoundError as error:
+        except (SourceNotFoundError, SurfaceLostError) as error:
             return str(error)
         except SourceError as error:
             raise type(error)(f"{self._camera.shown}: {redact(str(error))}") from error
         except BrokenError as error:
             return self._mend(error.trouble)
         finally:
-            self._lender.settle()
+            self._lender.close()
             if player is not None:
                 player.stop()
         return "the stream ended"
 
-    def _samples(self, player: Player) -> Iterator[Any]:
-        """Samples until the stream ends; counts those that the sink dropped for newer ones."""
+    def _frames_of(self, player: Player) -> Iterator[Frame]:
+        """Lend frames until the stream ends; count those that the sink dropped for newer ones.
+
+        No sample is kept here: it would keep its buffer from the pool after the frame's release.
+        """
         before, taken = self._counters.dropped, 0
         while not self._closed.is_set():
             self._lender.settle()
             arrived = player.arrived()
             try:
-                sample = self._next(player)
+                frame = self._lend(player, self._next(player))
             except EndedError:
                 return
-            # Of those that had arrived, one may be this sample or still be waiting; the others are gone.
+            # Of those that had arrived, one may be this frame or still be waiting; the others are gone.
             self._counters.dropped = max(self._counters.dropped, before + arrived - taken - 1)
             taken += 1
-            yield sample
+            yield frame
 
     def _next(self, player: Player) -> Any:
         deadline = time.monotonic() + self._config.stall_s

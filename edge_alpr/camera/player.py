@@ -39,6 +39,7 @@ class Player:
         self._sink = self._pipeline.get_by_name(SINK)
         welcome_padding(self._sink.get_static_pad("sink"))
         self._dynamic = plan.dynamic
+        self._memory = plan.memory
         if plan.dynamic:
             self._pipeline.get_by_name(HEAD).connect("pad-added", self._on_pad)
 
@@ -164,7 +165,7 @@ class Player:
         if self._chain is not None:
             self._spare = True  # a second camera in one file is not read, only the first
             return
-        text = decode_chain(stream, self._installed, convert=self._convert)
+        text = decode_chain(stream, self._installed, convert=self._convert, memory=self._memory)
         self._chain = gst().parse_bin_from_description(text, True)
         self._pipeline.add(self._chain)
         self._chain.link(self._sink)
