@@ -54,7 +54,9 @@ _NVMM = ("nvvidconv", "nvvideoconvert")
 NVMM_CAPS = "video/x-raw(memory:NVMM),format=NV12"
 CUDA_CAPS = "video/x-raw(memory:CUDAMemory),format=NV12"
 TO_ROWS = "nvvidconv bl-output=false output-buffers=8"
-"""The image unit writes plain rows, and has surfaces enough for those that are lent, queued and being written."""
+"""The image unit writes plain rows. Of its eight surfaces one is lent, the sink holds one as its last sample and up to
+three that wait, one is being written.
+"""
 
 CODECS = (
     Codec(

@@ -102,8 +102,8 @@ class Live:
         try:
             player = Player(self._camera.plan(self._convert), convert=self._convert)
             player.play()
-            for frame in self._frames_of(player):
-                yield frame
+            for sample in self._samples(player):
+                yield self._lend(player, sample)
                 outage.over(time.monotonic())
         except (SourceNotFoundError, SurfaceLostError) as error:
             return str(error)
@@ -117,23 +117,20 @@ class Live:
                 player.stop()
         return "the stream ended"
 
-    def _frames_of(self, player: Player) -> Iterator[Frame]:
-        """Lend frames until the stream ends; count those that the sink dropped for newer ones.
-
-        No sample is kept here: it would keep its buffer from the pool after the frame's release.
-        """
+    def _samples(self, player: Player) -> Iterator[Any]:
+        """Samples until the stream ends; counts those that the sink dropped for newer ones."""
         before, taken = self._counters.dropped, 0
         while not self._closed.is_set():
             self._lender.settle()
             arrived = player.arrived()
             try:
-                frame = self._lend(player, self._next(player))
+                sample = self._next(player)
             except EndedError:
                 return
-            # Of those that had arrived, one may be this frame or still be waiting; the others are gone.
+            # Of those that had arrived, one may be this sample or still be waiting; the others are gone.
             self._counters.dropped = max(self._counters.dropped, before + arrived - taken - 1)
             taken += 1
-            yield frame
+            yield sample
 
     def _next(self, player: Player) -> Any:
         deadline = time.monotonic() + self._config.stall_s

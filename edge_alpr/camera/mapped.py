@@ -34,7 +34,7 @@ _EMPTY: Luma = np.empty((0, 0), np.uint8)
 
 class Loan:
     """A mapped buffer: views and plane are good until `release`, which calls `give_back` once, whoever calls it how
-    often. `give_back` unmaps, and is the last to hold the buffer.
+    often. `give_back` unmaps. An appsink holds the buffer of its last sample too, until it hands out the next.
     """
 
     def __init__(

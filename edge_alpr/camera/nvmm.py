@@ -13,9 +13,8 @@ from typing import Any
 
 from edge_alpr.camera.buffers import Mapping, has_feature
 from edge_alpr.camera.mapped import Layout, Loan
-from edge_alpr.camera.registrations import MOST, EglDriver, Registrations
+from edge_alpr.camera.registrations import MOST, Register, Registrations
 from edge_alpr.camera.surface import (
-    EGL_FRAME_PITCH,
     LUMA_FORMATS,
     PITCH_LINEAR,
     RELEASE_FILE,
@@ -28,6 +27,7 @@ from edge_alpr.errors import SurfaceError
 from edge_alpr.types import DevicePlane, Memory
 
 FEATURE = "memory:NVMM"
+_EGL_ROWS = 1
 _REMEDY = "; put 'nvvidconv bl-output=false ! video/x-raw(memory:NVMM),format=NV12' before the sink"
 
 
@@ -38,9 +38,9 @@ class NvmmBorrower:
     """
 
     def __init__(
-        self, library: CDLL, driver: EglDriver, release_file: Path = RELEASE_FILE, most: int = MOST
+        self, library: CDLL, register: Register, release_file: Path = RELEASE_FILE, most: int = MOST
     ) -> None:
-        self.registrations = Registrations(library, driver, most)
+        self.registrations = Registrations(library, register, most)
         self._release = l4t_release(release_file)
         self._abi: Abi | None = None
 
@@ -73,14 +73,14 @@ class NvmmBorrower:
 
     def _egl_pointer(self, mapping: Mapping, params: ctypes.Structure, layout: Layout) -> int:
         frame = self.registrations.frame_of(mapping.data, params, mapping.memory)
-        if frame.frameType != EGL_FRAME_PITCH or not frame.pPitch[0]:
+        if frame.kind != _EGL_ROWS or not frame.planes[0]:
             raise SurfaceError(f"CUDA sees the picture as an array, not in rows{_REMEDY}")
         if frame.pitch != layout.strides[0] or frame.width < layout.width or frame.height < layout.height:
             raise SurfaceError(
                 f"CUDA sees {frame.width}x{frame.height} with rows of {frame.pitch} bytes where the surface says "
                 f"{layout.width}x{layout.height} and {layout.strides[0]}; read frames from system memory"
             )
-        return int(frame.pPitch[0])
+        return int(frame.planes[0])
 
 
 def _only_surface(abi: Abi, address: int) -> ctypes.Structure:

@@ -69,9 +69,7 @@ class Recording:
         while (sample := self._next()) is not None:
             told = self._player.running_time_ns(sample)
             stamp = stamp + self._frame_ns if told is None else told
-            frame = self._lender.lend(sample, stamp, self._opened_ms + stamp // 1_000_000)
-            del sample  # it would keep the buffer from its pool after the frame's release
-            yield frame
+            yield self._lender.lend(sample, stamp, self._opened_ms + stamp // 1_000_000)
         self._close_the_books()
 
     def __enter__(self) -> Self:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from ctypes import CDLL, Structure, addressof, c_int, c_void_p
+from ctypes import CDLL, Structure, c_int, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from typing import Any, Protocol
 
 from edge_alpr.camera.buffers import Notify, core
-from edge_alpr.camera.surface import EglFrame
 from edge_alpr.errors import EdgeAlprError, MissingElementError, SurfaceLostError
 
 _log = logging.getLogger(__name__)
@@ -24,20 +23,18 @@ MOST = 64
 """Registrations kept at once; a pool has 4 to 20 surfaces."""
 
 
-class EglDriver(Protocol):
-    """What is asked of CUDA. Each call raises an `EdgeAlprError` when CUDA refuses."""
+class EglImage(Protocol):
+    """An EGL image that was shown to CUDA. Both calls raise an `EdgeAlprError` when CUDA refuses."""
 
-    def make_current(self) -> None:
-        """Make the primary context current in the calling thread (`cuCtxSetCurrent`)."""
+    def frame(self) -> Any:
+        """Its CUeglFrame: `planes` (device pointers where `kind` is 1), `width`, `height` and `pitch`."""
 
-    def register_image(self, image: int) -> int:
-        """`cuGraphicsEGLRegisterImage` with flags 0; returns the CUgraphicsResource."""
+    def close(self) -> None:
+        """Unregister it. After an error it can be closed again."""
 
-    def mapped_frame(self, resource: int, frame: int) -> None:
-        """`cuGraphicsResourceGetMappedEglFrame` into the CUeglFrame (64 bytes) at address `frame`."""
 
-    def unregister(self, resource: int) -> None:
-        """`cuGraphicsUnregisterResource`."""
+Register = Callable[[int], EglImage]
+"""Shows the EGLImageKHR at an address to CUDA, on the context of the session. Raises an `EdgeAlprError`."""
 
 
 def load_library(paths: tuple[Path, ...] = LIBRARIES) -> CDLL:
@@ -61,7 +58,7 @@ def load_library(paths: tuple[Path, ...] = LIBRARIES) -> CDLL:
 @dataclass(frozen=True, slots=True)
 class _Registration:
     memory: int
-    frame: EglFrame
+    frame: Any
     undo: tuple[Callable[[], None], ...]
     """In order."""
 
@@ -74,10 +71,10 @@ class Registrations:
     several threads. Raises `SurfaceLostError` where one of the calls fails; what was done before it is undone.
     """
 
-    def __init__(self, library: CDLL, driver: EglDriver, most: int = MOST) -> None:
+    def __init__(self, library: CDLL, register: Register, most: int = MOST) -> None:
         self.total = 0
         self._library = library
-        self._driver = driver
+        self._show = register
         self._most = most
         self._held: OrderedDict[tuple[int, int], _Registration] = OrderedDict()
         self._lock = RLock()
@@ -86,7 +83,7 @@ class Registrations:
     def __len__(self) -> int:
         return len(self._held)
 
-    def frame_of(self, surface: int, params: Structure, memory: int) -> EglFrame:
+    def frame_of(self, surface: int, params: Structure, memory: int) -> Any:
         """The CUeglFrame of the surface at address `surface`, whose first parameters are `params`."""
         with self._lock:
             key = (surface, params.bufferDesc)
@@ -112,15 +109,13 @@ class Registrations:
     def _register(self, surface: int, params: Structure, memory: int) -> _Registration:
         undo: list[Callable[[], None]] = []
         try:
-            self._driver.make_current()
             if not params.mappedAddr.eglImage:  # else another element has mapped it, and unmaps it
                 self._map(surface)
                 undo.insert(0, lambda: self._unmap(surface, params, image))
             image = params.mappedAddr.eglImage
-            resource = self._driver.register_image(image or 0)
-            undo.insert(0, lambda: self._driver.unregister(resource))
-            frame = EglFrame()
-            self._driver.mapped_frame(resource, addressof(frame))
+            shown = self._show(image or 0)
+            undo.insert(0, shown.close)
+            frame = shown.frame()
         except EdgeAlprError as error:
             self._undo(undo)
             raise SurfaceLostError(
@@ -159,7 +154,7 @@ class Registrations:
 
     def _undo(self, steps: tuple[Callable[[], None], ...] | list[Callable[[], None]]) -> None:
         """All steps, each tried twice: what stays undone is lost until the process ends, and told."""
-        for step in (self._driver.make_current, *steps):
+        for step in steps:
             for last in (False, True):
                 try:
                     step()

@@ -1,4 +1,4 @@
-"""How an NvBufSurface and a CUeglFrame lie in memory: NVIDIA's binary interface, as ctypes structures.
+"""How an NvBufSurface lies in memory: NVIDIA's binary interface, as ctypes structures.
 
 A `NvBufSurface` has grown once. L4T r35 and r36 (JetPack 5 and 6) have it in 64 bytes, r38 and later (JetPack 7) in
 72. Its size in a mapped buffer tells which, and must agree with the release that the board states.
@@ -18,7 +18,6 @@ RELEASE_FILE = Path("/etc/nv_tegra_release")
 PITCH_LINEAR = 0
 LUMA_FORMATS = {6: "NV12", 7: "NV12_ER", 33: "NV12_709", 34: "NV12_709_ER", 36: "NV12_2020"}
 """Colour formats whose first plane is 8-bit luma."""
-EGL_FRAME_PITCH = 1
 _PLANES = 4
 
 
@@ -118,23 +117,6 @@ class Surface38(Structure):
     """NvBufSurface, 72 bytes. The place of `isImportedBuf` among the last 40 is not relied on."""
 
     _fields_ = [*_SURFACE_START, ("isImportedBuf", c_bool), ("_reserved", c_void_p * 4)]
-
-
-class EglFrame(Structure):
-    """CUeglFrame, 64 bytes; `pPitch` are device pointers where `frameType` is `EGL_FRAME_PITCH`."""
-
-    _fields_ = [
-        ("pPitch", c_void_p * 3),
-        ("width", c_uint32),
-        ("height", c_uint32),
-        ("depth", c_uint32),
-        ("pitch", c_uint32),
-        ("planeCount", c_uint32),
-        ("numChannels", c_uint32),
-        ("frameType", c_int),
-        ("eglColorFormat", c_int),
-        ("cuFormat", c_int),
-    ]
 
 
 @dataclass(frozen=True, slots=True)
