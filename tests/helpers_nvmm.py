@@ -139,7 +139,11 @@ class Standin:
         return NvmmBorrower(self.library, partial(ShownImage, self.library), self.release_file)
 
     def device(self) -> DeviceMemory:
-        return DeviceMemory(Memory.NVMM, self.borrower)
+        """Notes in `prepared` in which state each pipeline was when it was shown."""
+        self.prepared: list[str] = []
+        return DeviceMemory(
+            Memory.NVMM, self.borrower, lambda pipeline: self.prepared.append(pipeline.get_state(0).state.value_nick)
+        )
 
 
 @dataclass

@@ -82,7 +82,7 @@ def test_every_pixel_is_that_of_the_processors_path(
 ) -> None:
     with board(standin, Layout(pitch)) as stage:
         seen = looked_at(opened(clip, standin))
-        assert len(seen) == len(on_cpu) == 40
+        assert len(seen) == len(on_cpu) == 40 and standin.prepared == ["null"]
         assert all(np.array_equal(here, there) for here, there in zip(seen, on_cpu, strict=True))
         assert stage.registered_at_stop == [0], "all was unregistered before the pipeline stopped"
 
@@ -277,7 +277,7 @@ def test_a_live_camera_starts_anew_after_a_failed_call(standin: Standin) -> None
             if source.counters.restarts and frame.index > 40:
                 break
             frame.release()
-    assert source.counters.restarts == 1
+    assert source.counters.restarts == 1 and standin.prepared == ["null", "null"]
     assert "cuGraphicsEGLRegisterImage gave 1" in source.counters.last_restart
 
 

@@ -1,7 +1,7 @@
 """Pictures in a desktop GPU's memory, as nvcodec decodes them: the Y plane is handed over where it lies.
 
 The pointer belongs to the CUDA context of GStreamer's decoder. A session that runs in another one cannot use it: give
-the pipeline the session's context before it starts, with `share_context`.
+the pipeline the session's context before it starts, with `share_context` as `DeviceMemory.prepare`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def share_context(pipeline: Any, context: int, device: int, library: ctypes.CDLL
     library.gst_cuda_context_new_wrapped.restype = c_void_p
     library.gst_context_new_cuda_context.argtypes = [c_void_p]
     library.gst_context_new_cuda_context.restype = c_void_p
-    wrapped = library.gst_cuda_context_new_wrapped(context, device)
+    loaded = library.gst_cuda_load_library()  # else the next call ends the process
+    wrapped = library.gst_cuda_context_new_wrapped(context, device) if loaded else None
     if not wrapped:
         raise SurfaceLostError("GStreamer cannot use this CUDA context; read frames from system memory")
     core = ctypes.CDLL("libgstreamer-1.0.so.0")

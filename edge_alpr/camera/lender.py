@@ -23,10 +23,14 @@ class Borrower(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeviceMemory:
-    """Asks a source for frames in `memory`: each source makes itself a `borrower`."""
+    """Asks a source for frames in `memory`: each source makes itself a `borrower`.
+
+    `prepare` is called with each GStreamer pipeline before it starts, e.g. to share a CUDA context with it.
+    """
 
     memory: Memory
     borrower: Callable[[], Borrower]
+    prepare: Callable[[Any], None] | None = None
 
 
 class Mapper:

@@ -54,6 +54,7 @@ class Live:
         self._camera = camera
         self._config = config
         self._wall_ms = wall_ms
+        self._device = device
         self._info = SourceInfo(camera.shown, live=True)
         self._counters = SourceCounters()
         self._lender = Lender(config.camera_id, self._counters, borrower=device.borrower() if device else None)
@@ -100,7 +101,8 @@ class Live:
         """Lend frames until the camera is lost; returns the reason."""
         player: Player | None = None
         try:
-            player = Player(self._camera.plan(self._convert), convert=self._convert)
+            prepare = self._device.prepare if self._device else None
+            player = Player(self._camera.plan(self._convert), convert=self._convert, prepare=prepare)
             player.play()
             for sample in self._samples(player):
                 yield self._lend(player, sample)

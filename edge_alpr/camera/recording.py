@@ -41,7 +41,7 @@ class Recording:
         self._path = path
         self._counters = SourceCounters()
         self._lender = Lender(camera_id, self._counters, path.name, device.borrower() if device else None)
-        self._player = _open(path, device.memory if device else Memory.SYSTEM)
+        self._player = _open(path, device)
         self._opened_ms = wall_ms()
         rate = self._player.frame_rate()
         self._frame_ns = round(1e9 / (rate or _USUAL_RATE))
@@ -121,7 +121,7 @@ class Recording:
         )
 
 
-def _open(path: Path, memory: Memory) -> Player:
+def _open(path: Path, device: DeviceMemory | None) -> Player:
     """A player with its first picture at the sink."""
     if not path.is_file():
         raise SourceNotFoundError(f"{path}: there is no such file")
@@ -130,20 +130,21 @@ def _open(path: Path, memory: Memory) -> Player:
     try:
         media = media_type(str(path), _OPEN_S)
         try:
-            return _prerolled(path, media, memory, convert=False)
+            return _prerolled(path, media, device, convert=False)
         except BrokenError as error:
             if error.trouble.kind is not Kind.NO_LUMA:
                 raise
-            return _prerolled(path, media, memory, convert=True)
+            return _prerolled(path, media, device, convert=True)
     except BrokenError as error:
         raise _opening_error(path, error.trouble) from error
     except SourceError as error:
         raise type(error)(f"{path}: {error}") from error
 
 
-def _prerolled(path: Path, media: str, memory: Memory, *, convert: bool) -> Player:
+def _prerolled(path: Path, media: str, device: DeviceMemory | None, *, convert: bool) -> Player:
+    memory = device.memory if device else Memory.SYSTEM
     plan = file_plan(str(path), media, installed(), convert=convert, memory=memory)
-    player = Player(plan, convert=convert)
+    player = Player(plan, convert=convert, prepare=device.prepare if device else None)
     try:
         player.preroll(_OPEN_S)
     except (BrokenError, SourceError):

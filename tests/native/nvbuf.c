@@ -13,6 +13,7 @@
 #define CUDA_ERROR_INVALID_VALUE 1
 #define CUDA_ERROR_UNKNOWN 999
 #define MOST 256
+#define LEAD 256 /* the first plane does not begin with the memory */
 
 typedef struct {
     Surface surface; /* first: a surface's address is its item's */
@@ -115,7 +116,7 @@ void *nvbuf_new(int width, int height, int pitch, int thor)
     if (place == MOST || !item)
         abort();
     items[place] = item;
-    int bytes = pitch * (height + (height + 1) / 2);
+    int bytes = LEAD + pitch * (height + (height + 1) / 2);
     Params *params = &item->params;
     item->surface = (Surface){.batchSize = 1, .memType = 4, .surfaceList = params};
     params->width = width;
@@ -129,7 +130,7 @@ void *nvbuf_new(int width, int height, int pitch, int thor)
         params->planeParams.width[plane] = plane ? (width + 1) / 2 : width;
         params->planeParams.height[plane] = plane ? (height + 1) / 2 : height;
         params->planeParams.pitch[plane] = pitch;
-        params->planeParams.offset[plane] = plane * pitch * height;
+        params->planeParams.offset[plane] = LEAD + plane * pitch * height;
         params->planeParams.psize[plane] = pitch * params->planeParams.height[plane];
         params->planeParams.bytesPerPix[plane] = 1 + plane;
     }
