@@ -24,7 +24,7 @@ import pytest
 from helpers_camera import need_elements
 
 from edge_alpr.camera.bindings import gst
-from edge_alpr.camera.lender import DeviceMemory
+from edge_alpr.camera.lender import DeviceFrames
 from edge_alpr.camera.mapped import borrow
 from edge_alpr.camera.nvmm import NvmmBorrower
 from edge_alpr.camera.registrations import load_library
@@ -138,10 +138,10 @@ class Standin:
     def borrower(self) -> NvmmBorrower:
         return NvmmBorrower(self.library, partial(ShownImage, self.library), self.release_file)
 
-    def device(self) -> DeviceMemory:
+    def device(self) -> DeviceFrames:
         """Notes in `prepared` in which state each pipeline was when it was shown."""
         self.prepared: list[str] = []
-        return DeviceMemory(
+        return DeviceFrames(
             Memory.NVMM, self.borrower, lambda pipeline: self.prepared.append(pipeline.get_state(0).state.value_nick)
         )
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from edge_alpr.camera.bindings import installed
 from edge_alpr.camera.decoders import require
 from edge_alpr.camera.folder import Folder, picture_names
-from edge_alpr.camera.lender import DeviceMemory
+from edge_alpr.camera.lender import DeviceFrames
 from edge_alpr.camera.live import Camera, Live, redact
 from edge_alpr.camera.offers import offers
 from edge_alpr.camera.pictures import is_picture
@@ -24,7 +24,7 @@ from edge_alpr.ports import FrameSource
 from edge_alpr.types import Memory
 
 WallClock = Callable[[], int]
-Opener = Callable[[str, SourceConfig, WallClock, "DeviceMemory | None"], FrameSource]
+Opener = Callable[[str, SourceConfig, WallClock, "DeviceFrames | None"], FrameSource]
 """Opens what stands behind `scheme://` in a URI."""
 
 
@@ -34,7 +34,7 @@ def wall_ms() -> int:
 
 
 def open_source(
-    config: SourceConfig, wall_clock: WallClock = wall_ms, device: DeviceMemory | None = None
+    config: SourceConfig, wall_clock: WallClock = wall_ms, device: DeviceFrames | None = None
 ) -> FrameSource:
     """Open the source that `config.uri` names. The caller closes it: use it as a context manager.
 
@@ -50,7 +50,7 @@ def open_source(
     return SOURCES[scheme.lower()](rest, config, wall_clock, device)
 
 
-def _open_path(path: Path, config: SourceConfig, clock: WallClock, device: DeviceMemory | None) -> FrameSource:
+def _open_path(path: Path, config: SourceConfig, clock: WallClock, device: DeviceFrames | None) -> FrameSource:
     path = path.expanduser()
     if path.is_dir():
         return Folder(path, picture_names(path), config.uri, config.camera_id, clock)
@@ -59,23 +59,23 @@ def _open_path(path: Path, config: SourceConfig, clock: WallClock, device: Devic
     return Recording(path, config.uri, config.camera_id, clock, device)
 
 
-def _open_file(rest: str, config: SourceConfig, clock: WallClock, device: DeviceMemory | None) -> FrameSource:
+def _open_file(rest: str, config: SourceConfig, clock: WallClock, device: DeviceFrames | None) -> FrameSource:
     return _open_path(Path(unquote(rest.removeprefix("localhost"))), config, clock, device)
 
 
-def _open_dir(rest: str, config: SourceConfig, clock: WallClock, _device: DeviceMemory | None) -> FrameSource:
+def _open_dir(rest: str, config: SourceConfig, clock: WallClock, _device: DeviceFrames | None) -> FrameSource:
     folder = Path(rest).expanduser()
     return Folder(folder, picture_names(folder), config.uri, config.camera_id, clock)
 
 
-def _open_sample(rest: str, config: SourceConfig, clock: WallClock, device: DeviceMemory | None) -> FrameSource:
+def _open_sample(rest: str, config: SourceConfig, clock: WallClock, device: DeviceFrames | None) -> FrameSource:
     path = Path(str(files("edge_alpr.samples") / f"{rest}.mp4"))
     if not rest.isidentifier() or not path.is_file():
         raise SourceNotFoundError(f"{config.uri}: this installation has no such sample; there is: sample://drive")
     return Recording(path, config.uri, config.camera_id, clock, device)
 
 
-def _open_rtsp(_rest: str, config: SourceConfig, clock: WallClock, device: DeviceMemory | None) -> FrameSource:
+def _open_rtsp(_rest: str, config: SourceConfig, clock: WallClock, device: DeviceFrames | None) -> FrameSource:
     if not urlsplit(config.uri).hostname:
         raise ConfigError(f"{redact(config.uri)}: names no host; write rtsp://HOST[:PORT]/PATH")
     require(("rtspsrc",), installed(), "a network camera")
@@ -87,7 +87,7 @@ def _open_rtsp(_rest: str, config: SourceConfig, clock: WallClock, device: Devic
     return Live(Camera(redact(config.uri), plan, advice), config, clock, device)
 
 
-def _open_v4l2(rest: str, config: SourceConfig, clock: WallClock, device: DeviceMemory | None) -> FrameSource:
+def _open_v4l2(rest: str, config: SourceConfig, clock: WallClock, device: DeviceFrames | None) -> FrameSource:
     require(("v4l2src",), installed(), "a USB camera")
 
     def plan(convert: bool) -> Plan:
@@ -102,7 +102,7 @@ def _open_v4l2(rest: str, config: SourceConfig, clock: WallClock, device: Device
     return Live(Camera(config.uri, plan, "check its cable and: ls -l /dev/video*"), config, clock, device)
 
 
-def _open_csi(rest: str, config: SourceConfig, clock: WallClock, device: DeviceMemory | None) -> FrameSource:
+def _open_csi(rest: str, config: SourceConfig, clock: WallClock, device: DeviceFrames | None) -> FrameSource:
     if not rest.isdecimal():
         raise ConfigError(f"{config.uri}: names no sensor; write csi://0 for the first")
     plan = csi_plan(int(rest), _memory(device))
@@ -111,7 +111,7 @@ def _open_csi(rest: str, config: SourceConfig, clock: WallClock, device: DeviceM
     return Live(Camera(config.uri, lambda _convert: plan, advice), config, clock, device)
 
 
-def _memory(device: DeviceMemory | None) -> Memory:
+def _memory(device: DeviceFrames | None) -> Memory:
     return Memory.SYSTEM if device is None else device.memory
 
 

@@ -1,7 +1,7 @@
 """Pictures in a desktop GPU's memory, as nvcodec decodes them: the Y plane is handed over where it lies.
 
 The pointer belongs to the CUDA context of GStreamer's decoder. A session that runs in another one cannot use it: give
-the pipeline the session's context before it starts, with `share_context` as `DeviceMemory.prepare`.
+the pipeline the session's context before it starts, with `share_context` as `DeviceFrames.prepare`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class Borrower(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceMemory:
+class DeviceFrames:
     """Asks a source for frames in `memory`: each source makes itself a `borrower`.
 
     `prepare` is called with each GStreamer pipeline before it starts, e.g. to share a CUDA context with it.

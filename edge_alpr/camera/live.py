@@ -13,7 +13,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from edge_alpr.camera.lender import DeviceMemory, Lender
+from edge_alpr.camera.lender import DeviceFrames, Lender
 from edge_alpr.camera.pipelines import Plan
 from edge_alpr.camera.player import Player
 from edge_alpr.camera.retry import Outage
@@ -49,7 +49,7 @@ class Live:
     """
 
     def __init__(
-        self, camera: Camera, config: SourceConfig, wall_ms: Callable[[], int], device: DeviceMemory | None = None
+        self, camera: Camera, config: SourceConfig, wall_ms: Callable[[], int], device: DeviceFrames | None = None
     ) -> None:
         self._camera = camera
         self._config = config

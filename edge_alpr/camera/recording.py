@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from edge_alpr.camera.bindings import installed
 from edge_alpr.camera.container import missing_bytes
-from edge_alpr.camera.lender import DeviceMemory, Lender
+from edge_alpr.camera.lender import DeviceFrames, Lender
 from edge_alpr.camera.pipelines import file_plan
 from edge_alpr.camera.player import Player, media_type
 from edge_alpr.camera.trouble import BrokenError, EndedError, Kind, Trouble
@@ -36,7 +36,7 @@ class Recording:
     """
 
     def __init__(
-        self, path: Path, uri: str, camera_id: str, wall_ms: Callable[[], int], device: DeviceMemory | None = None
+        self, path: Path, uri: str, camera_id: str, wall_ms: Callable[[], int], device: DeviceFrames | None = None
     ) -> None:
         self._path = path
         self._counters = SourceCounters()
@@ -121,7 +121,7 @@ class Recording:
         )
 
 
-def _open(path: Path, device: DeviceMemory | None) -> Player:
+def _open(path: Path, device: DeviceFrames | None) -> Player:
     """A player with its first picture at the sink."""
     if not path.is_file():
         raise SourceNotFoundError(f"{path}: there is no such file")
@@ -141,7 +141,7 @@ def _open(path: Path, device: DeviceMemory | None) -> Player:
         raise type(error)(f"{path}: {error}") from error
 
 
-def _prerolled(path: Path, media: str, device: DeviceMemory | None, *, convert: bool) -> Player:
+def _prerolled(path: Path, media: str, device: DeviceFrames | None, *, convert: bool) -> Player:
     memory = device.memory if device else Memory.SYSTEM
     plan = file_plan(str(path), media, installed(), convert=convert, memory=memory)
     player = Player(plan, convert=convert, prepare=device.prepare if device else None)
