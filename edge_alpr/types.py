@@ -33,8 +33,9 @@ class Memory(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DevicePlane:
-    """The Y plane of a frame in device memory: `pointer` to its first byte, `pitch` bytes a row. Valid until the frame
-    is released.
+    """The Y plane of a frame in device memory: `pointer` to its first byte, `pitch` bytes a row.
+
+    Valid until the frame is released.
     """
 
     pointer: int
