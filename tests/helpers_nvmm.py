@@ -27,7 +27,7 @@ from edge_alpr.camera.bindings import gst
 from edge_alpr.camera.lender import DeviceFrames
 from edge_alpr.camera.mapped import borrow
 from edge_alpr.camera.nvmm import NvmmBorrower
-from edge_alpr.camera.registrations import load_library
+from edge_alpr.camera.registrations import Register, load_library
 from edge_alpr.camera.surface import Params35, Params38
 from edge_alpr.errors import EdgeAlprError
 from edge_alpr.types import DevicePlane, Luma, Memory
@@ -110,9 +110,19 @@ class Standin:
             ("nvbuf_params", c_void_p, [c_void_p]),
             ("nvbuf_take", c_void_p, [c_void_p, c_int]),
             ("nvbuf_destroy", None, [c_void_p]),
+            ("nvbuf_join", None, [c_void_p] * 4),
         ):
             getattr(self.library, name).argtypes = arguments
             getattr(self.library, name).restype = result
+
+    def join(self, cuda: ctypes.CDLL) -> None:
+        """Let another stand-in for libcuda see the surfaces (`standin_see` and so on); give `device` its images."""
+        names = ("standin_see", "standin_unsee", "standin_image", "standin_drop_image")
+        self.library.nvbuf_join(*(ctypes.cast(getattr(cuda, name), c_void_p) for name in names))
+
+    def part(self) -> None:
+        """Undo `join`."""
+        self.library.nvbuf_join(None, None, None, None)
 
     def reset(self) -> None:
         self.library.nvbuf_reset()
@@ -135,14 +145,16 @@ class Standin:
         """The nth call of a function from now on fails."""
         self.library.nvbuf_fail(function.encode(), nth)
 
-    def borrower(self) -> NvmmBorrower:
-        return NvmmBorrower(self.library, partial(ShownImage, self.library), self.release_file)
+    def borrower(self, register: Register | None = None) -> NvmmBorrower:
+        return NvmmBorrower(self.library, register or partial(ShownImage, self.library), self.release_file)
 
-    def device(self) -> DeviceFrames:
+    def device(self, register: Register | None = None) -> DeviceFrames:
         """Notes in `prepared` in which state each pipeline was when it was shown."""
         self.prepared: list[str] = []
         return DeviceFrames(
-            Memory.NVMM, self.borrower, lambda pipeline: self.prepared.append(pipeline.get_state(0).state.value_nick)
+            Memory.NVMM,
+            partial(self.borrower, register),
+            lambda pipeline: self.prepared.append(pipeline.get_state(0).state.value_nick),
         )
 
 

@@ -1,6 +1,7 @@
 /* A stand-in for libnvbufsurface and for the calls of libcuda that take its surfaces. It has surfaces in host memory,
  * hands out the same addresses as "device" pointers, and complains about every call out of order. A surface that goes
- * back is overwritten, as the image unit would overwrite it. */
+ * back is overwritten, as the image unit would overwrite it. Joined to another stand-in for libcuda, the addresses are
+ * the ones that it gives, and its calls are the ones to use. */
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ typedef struct {
     Surface surface; /* first: a surface's address is its item's */
     Params params;
     CudaBuffer buffer;
+    uint64_t device; /* where CUDA sees its memory */
     bool taken, mapped;
     void *resource;
 } Item;
@@ -51,6 +53,22 @@ static void complain(const char *format, ...)
     va_end(args);
     strncat(complaints, line, sizeof complaints - strlen(complaints) - 2);
     strcat(complaints, "\n");
+}
+
+/* What a stand-in for libcuda is told: memory that it sees, EGL images, and that they are no more. */
+static struct {
+    uint64_t (*see)(void *host, uint64_t size);
+    int (*unsee)(uint64_t address);
+    void (*image)(uint64_t image, uint64_t address, uint32_t width, uint32_t height, uint32_t pitch, int block_linear);
+    int (*drop_image)(uint64_t image);
+} joined;
+
+void nvbuf_join(void *see, void *unsee, void *image, void *drop_image)
+{
+    joined.see = see;
+    joined.unsee = unsee;
+    joined.image = image;
+    joined.drop_image = drop_image;
 }
 
 /* Counts a call; true where it was told to fail. */
@@ -135,7 +153,8 @@ void *nvbuf_new(int width, int height, int pitch, int thor)
         params->planeParams.bytesPerPix[plane] = 1 + plane;
     }
     params->dataPtr = aligned_alloc(256, (bytes + 255) / 256 * 256);
-    item->buffer.dataPtr = params->dataPtr;
+    item->device = joined.see ? joined.see(params->dataPtr, bytes) : (uint64_t)params->dataPtr;
+    item->buffer.dataPtr = (void *)item->device;
 #if L4T >= 38
     params->cudaBuffer = thor ? &item->buffer : NULL;
 #else
@@ -188,6 +207,8 @@ void nvbuf_destroy(void *surface)
             complain("a surface was destroyed while it was registered");
         if (item->mapped)
             complain("a surface was destroyed while it was mapped");
+        if (joined.unsee && joined.unsee(item->device))
+            complain("the memory of a surface could not be hidden from CUDA");
         for (int i = 0; i < MOST; i++)
             if (items[i] == item)
                 items[i] = NULL;
@@ -211,6 +232,10 @@ int NvBufSurfaceMapEglImage(Surface *surface, int index)
     if (!bad) {
         item->mapped = true;
         item->params.mappedAddr.eglImage = malloc(1);
+        Params *p = &item->params;
+        if (joined.image)
+            joined.image((uint64_t)p->mappedAddr.eglImage, item->device + p->planeParams.offset[0], p->width, p->height,
+                         p->pitch, p->layout || p->paramex);
     }
     pthread_mutex_unlock(&lock);
     return bad ? -1 : 0;
@@ -229,6 +254,8 @@ int NvBufSurfaceUnMapEglImage(Surface *surface, int index)
         complain("a surface was unmapped while it was registered");
     if (!bad) {
         item->mapped = false;
+        if (joined.drop_image && joined.drop_image((uint64_t)item->params.mappedAddr.eglImage))
+            complain("an image was unmapped while it was registered");
         free(item->params.mappedAddr.eglImage);
         item->params.mappedAddr.eglImage = NULL;
     }
@@ -305,7 +332,7 @@ int cuGraphicsResourceGetMappedEglFrame(EglFrame *frame, void *resource, unsigne
         frame->planeCount = 2;
         frame->frameType = rows;
         for (int plane = 0; plane < 2; plane++)
-            frame->pPitch[plane] = rows ? (char *)params->dataPtr + params->planeParams.offset[plane] : NULL;
+            frame->pPitch[plane] = rows ? (void *)(item->device + params->planeParams.offset[plane]) : NULL;
     }
     pthread_mutex_unlock(&lock);
     return bad ? CUDA_ERROR_INVALID_VALUE : 0;
