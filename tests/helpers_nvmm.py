@@ -230,10 +230,10 @@ class Pool:
     def _upload(self, surface: int, luma: Luma, chroma: tuple[Luma, ...]) -> None:
         params = self._params.from_address(self._library.nvbuf_params(surface))
         planes, start = params.planeParams, params.dataPtr
-        rows = _rows(start + planes.offset[0], planes.pitch[0], *luma.shape)
+        rows = rows_at(start + planes.offset[0], planes.pitch[0], *luma.shape)
         rows[:] = luma
         for column, plane in enumerate(chroma):
-            below = _rows(start + planes.offset[1], planes.pitch[1], plane.shape[0], 2 * plane.shape[1])
+            below = rows_at(start + planes.offset[1], planes.pitch[1], plane.shape[0], 2 * plane.shape[1])
             below[:, column::2] = plane
 
 
@@ -252,7 +252,8 @@ def unreadable(path: Path) -> Any:
     return buffer
 
 
-def _rows(address: int, pitch: int, height: int, width: int) -> Luma:
+def rows_at(address: int, pitch: int, height: int, width: int) -> Luma:
+    """The pixels at an address of this process, in place."""
     data = (ctypes.c_uint8 * (pitch * (height - 1) + width)).from_address(address)
     rows: Luma = np.ndarray((height, width), np.uint8, buffer=data, strides=(pitch, 1))
     return rows
@@ -260,7 +261,7 @@ def _rows(address: int, pitch: int, height: int, width: int) -> Luma:
 
 def pixels(plane: DevicePlane) -> Luma:
     """What lies at a plane's pointer now, as a copy."""
-    return _rows(plane.pointer, plane.pitch, plane.height, plane.width).copy()
+    return rows_at(plane.pointer, plane.pitch, plane.height, plane.width).copy()
 
 
 @dataclass
