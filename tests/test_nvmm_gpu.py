@@ -57,6 +57,6 @@ def test_a_call_that_fails_leaves_nothing(kit: Kit, tmp_path: Path, call: str) -
     clip = film(tmp_path / "clip.mp4", Clip(frames=10, width=318, height=178))
     with board(standin, layout):
         driver.fault(call)
-        with open_source(SourceConfig(uri=str(clip)), device=standin.device(partial(cuda.EglImage, gpu))) as source:
-            with pytest.raises(SurfaceLostError, match="cannot be shown to CUDA"):
-                next(iter(source))
+        frames = standin.device(partial(cuda.EglImage, gpu))
+        with open_source(SourceConfig(uri=str(clip)), device=frames) as source, pytest.raises(SurfaceLostError, match="to CUDA"):
+            next(iter(source))
