@@ -16,6 +16,7 @@ from helpers_nvmm import EGL_CALLS, NOTHING, OVERWRITTEN, Layout, Pool, ShownIma
 
 from edge_alpr.camera import open_source
 from edge_alpr.camera.bindings import gst
+from edge_alpr.camera.buffers import Notify
 from edge_alpr.camera.decoders import NVMM_CAPS, TO_ROWS
 from edge_alpr.camera.live import Camera, Live
 from edge_alpr.camera.nvmm import NvmmBorrower
@@ -207,6 +208,26 @@ def test_another_surface_at_the_same_address_is_another_registration(pool: Pool,
     borrower.borrow(sample_of(pool)).release()
     assert (borrower.registrations.total, len(borrower.registrations), standin.count("registered")) == (4, 2, 2)
     borrower.forget()
+
+
+@pytest.mark.parametrize(("forget", "called"), [(False, 2), (True, 0)])
+def test_what_was_forgotten_is_not_called_when_its_memory_is_freed(
+    pool: Pool, standin: Standin, forget: bool, called: int
+) -> None:
+    borrower, freed = standin.borrower(), []
+    registrations = borrower.registrations
+
+    def note(data: int, memory: int) -> None:
+        freed.append(memory)
+        registrations._freed(data, memory)
+
+    registrations._notify = Notify(note)
+    for _ in range(2):
+        borrower.borrow(sample_of(pool)).release()
+    if forget:
+        borrower.forget()
+    pool.close()
+    assert len(freed) == called and len(registrations) == standin.count("registered") == 0
 
 
 def test_leaving_a_source_early_takes_back_what_is_out(clip: Path, standin: Standin) -> None:
