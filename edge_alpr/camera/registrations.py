@@ -111,9 +111,8 @@ class Registrations:
         try:
             if not params.mappedAddr.eglImage:  # else another element has mapped it, and unmaps it
                 self._map(surface)
-                undo.insert(0, lambda: self._unmap(surface, params, image))
-            image = params.mappedAddr.eglImage
-            shown = self._show(image or 0)
+                undo.insert(0, lambda: self._unmap(surface))
+            shown = self._show(params.mappedAddr.eglImage or 0)
             undo.insert(0, shown.close)
             frame = shown.frame()
         except EdgeAlprError as error:
@@ -130,9 +129,7 @@ class Registrations:
         if status != 0:
             raise SurfaceLostError(f"NvBufSurfaceMapEglImage gave {status}")
 
-    def _unmap(self, surface: int, params: Structure, image: int) -> None:
-        if params.mappedAddr.eglImage != image:
-            return  # it went with an earlier surface at the same place
+    def _unmap(self, surface: int) -> None:
         status = self._library.NvBufSurfaceUnMapEglImage(surface, 0)
         if status != 0:
             raise SurfaceLostError(f"NvBufSurfaceUnMapEglImage gave {status}")
