@@ -31,6 +31,14 @@ class MissingElementError(SourceError):
     """A GStreamer element or binding is not installed; the message says which package has it."""
 
 
+class SurfaceError(SourceError):
+    """A picture in device memory does not lie there as the networks need it: frames in system memory would do."""
+
+
+class SurfaceLostError(SurfaceError):
+    """A call on a picture in device memory failed. It may succeed when the pipeline is started anew."""
+
+
 class ImageError(EdgeAlprError):
     """A picture cannot be read."""
 

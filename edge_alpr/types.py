@@ -31,6 +31,20 @@ class Memory(Enum):
     NVMM = "nvmm"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DevicePlane:
+    """The Y plane of a frame in device memory: `pointer` to its first byte, `pitch` bytes a row.
+
+    Valid until the frame is released.
+    """
+
+    pointer: int
+    width: int
+    height: int
+    pitch: int
+    memory: Memory
+
+
 def _nothing() -> None:
     return None
 
@@ -41,7 +55,8 @@ class Frame:
 
     `luma` is a view on the mapped buffer: whoever needs pixels after the release copies them. `chroma` is
     (U, V) for I420, (UV,) for NV12, () for grey. `stamp_ns` is the media clock (presentation time of a
-    recording, monotonic time of a live camera), `epoch_ms` the wall clock, UTC.
+    recording, monotonic time of a live camera), `epoch_ms` the wall clock, UTC. A frame in device memory has a
+    `plane`; its `luma` is (0, 0) and it has no `chroma`.
     """
 
     luma: Luma
@@ -54,16 +69,17 @@ class Frame:
     release: Callable[[], None] = _nothing
     origin: str = ""
     """The file this frame came from, where there is one."""
+    plane: DevicePlane | None = None
 
     @property
     def width(self) -> int:
         """Pixels per row."""
-        return int(self.luma.shape[1])
+        return int(self.luma.shape[1]) if self.plane is None else self.plane.width
 
     @property
     def height(self) -> int:
         """Number of rows."""
-        return int(self.luma.shape[0])
+        return int(self.luma.shape[0]) if self.plane is None else self.plane.height
 
     def __enter__(self) -> Frame:
         return self

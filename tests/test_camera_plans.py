@@ -8,11 +8,26 @@ import sys
 import pytest
 
 from edge_alpr.camera import SOURCES
-from edge_alpr.camera.decoders import CODECS, KNOWN_ELEMENTS, choose, decode_chain, missing, package_of
+from edge_alpr.camera.bindings import parse
+from edge_alpr.camera.buffers import has_feature
+from edge_alpr.camera.cudamemory import FEATURE as CUDA
+from edge_alpr.camera.decoders import (
+    CODECS,
+    CUDA_CAPS,
+    KNOWN_ELEMENTS,
+    NVMM_CAPS,
+    TO_ROWS,
+    choose,
+    decode_chain,
+    missing,
+    package_of,
+)
+from edge_alpr.camera.nvmm import FEATURE as NVMM
 from edge_alpr.camera.pipelines import Offer, csi_plan, file_plan, quoted, rtsp_plan, sink, v4l2_plan
 from edge_alpr.camera.retry import FIRST_PAUSE_S, LONGEST_PAUSE_S, Outage
 from edge_alpr.camera.trouble import Kind, judge
 from edge_alpr.errors import MissingElementError, SourceCorruptError, SourceError
+from edge_alpr.types import Memory
 
 PARSERS = {"h264parse", "h265parse", "jpegparse", "rtph264depay", "rtph265depay", "rtpjpegdepay", "videoconvert"}
 
@@ -133,6 +148,80 @@ def test_a_csi_camera_goes_from_nvmm_to_the_luma_plane() -> None:
         f"video/x-raw,format=NV12 ! {sink(live=True)}"
     )
     assert plan.needs == ("nvarguscamerasrc", "nvvidconv", "appsink")
+
+
+# In device memory
+
+
+def test_a_csi_camera_stays_in_video_memory_where_asked() -> None:
+    plan = csi_plan(1, Memory.NVMM)
+    assert plan.text == (
+        f"nvarguscamerasrc sensor-id=1 ! {NVMM_CAPS} ! nvvidconv bl-output=false output-buffers=8 ! {NVMM_CAPS} ! "
+        f"{sink(live=True, memory=Memory.NVMM)}"
+    )
+    assert plan.needs == csi_plan(1).needs
+
+
+@pytest.mark.parametrize(
+    ("stream", "memory", "convert", "text"),
+    [
+        ("video/x-h264", Memory.NVMM, False, f"h264parse ! identity name=fed ! nvv4l2decoder ! {TO_ROWS} ! NVMM"),
+        ("rtp/video/H265", Memory.NVMM, True, "rtph265depay ! h265parse ! identity name=fed ! nvv4l2decoder ! "
+         f"{TO_ROWS} ! NVMM"),
+        ("image/jpeg", Memory.NVMM, False, f"jpegparse ! identity name=fed ! nvv4l2decoder mjpeg=1 ! {TO_ROWS} ! NVMM"),
+        ("video/x-raw", Memory.NVMM, False, f"{TO_ROWS} ! NVMM"),
+        ("video/x-h264", Memory.CUDA, False, "h264parse ! identity name=fed ! nvh264dec ! CUDA"),
+        ("video/x-h265", Memory.CUDA, True, "h265parse ! identity name=fed ! nvh265dec ! cudaconvert ! CUDA"),
+        ("video/x-raw", Memory.CUDA, False, "cudaupload ! cudaconvert ! CUDA"),
+    ],
+)
+def test_decoding_chains_into_device_memory(stream: str, memory: Memory, convert: bool, text: str) -> None:
+    found = decode_chain(stream, KNOWN_ELEMENTS, convert=convert, memory=memory)
+    for name, caps in (("NVMM", NVMM_CAPS), ("CUDA", CUDA_CAPS)):
+        found = found.replace(f'capsfilter caps="{caps}"', name)
+    assert found == text
+
+
+def test_all_plans_into_device_memory_end_there_and_nothing_is_downloaded() -> None:
+    h264 = [Offer("video/x-h264")]
+    for memory, caps in ((Memory.NVMM, NVMM_CAPS), (Memory.CUDA, CUDA_CAPS)):
+        plans = [
+            file_plan("a", "video/quicktime", KNOWN_ELEMENTS, memory=memory),
+            file_plan("a", "video/x-h264", KNOWN_ELEMENTS, memory=memory),
+            rtsp_plan("rtsp://h/x", 100, 10, memory),
+            v4l2_plan("/dev/video0", h264, KNOWN_ELEMENTS, memory=memory),
+            v4l2_plan("/dev/video0", [Offer("video/x-raw", "YUY2")], KNOWN_ELEMENTS, memory=memory),
+        ]
+        assert all(plan.memory is memory and plan.text.endswith(f'caps="{caps}"') for plan in plans)
+        assert not [plan for plan in plans if "videoconvert" in plan.text or "format=I420" in plan.text]
+
+
+def test_nothing_goes_into_device_memory_unless_asked() -> None:
+    texts = [file_plan("a", media, KNOWN_ELEMENTS).text for media in ("video/quicktime", "video/x-h264")]
+    texts += [csi_plan(0).text.partition("nvvidconv")[2], rtsp_plan("rtsp://h/x", 100, 10).text]
+    assert not [text for text in texts if "memory:" in text]
+
+
+@pytest.mark.parametrize(
+    ("stream", "installed", "memory", "reason"),
+    [
+        ("video/x-h264", {"nvvidconv", "avdec_h264"}, Memory.NVMM, r"into nvmm memory.*'nvv4l2decoder'.*JetPack"),
+        ("video/x-h264", {"nvv4l2decoder", "nvvideoconvert"}, Memory.NVMM, r"video memory.*'nvvidconv'.*JetPack"),
+        ("video/x-h264", {"avdec_h264"}, Memory.CUDA, r"into cuda memory.*'nvh264dec'.*plugins-bad"),
+        ("image/jpeg", {"avdec_mjpeg"}, Memory.CUDA, r"MJPEG into cuda memory is not supported.*system memory"),
+        ("video/x-raw", {"cudaupload"}, Memory.CUDA, r"GPU memory.*'cudaconvert'"),
+    ],
+)
+def test_what_device_memory_lacks_is_named(stream: str, installed: set[str], memory: Memory, reason: str) -> None:
+    with pytest.raises(SourceError, match=reason):
+        decode_chain(stream, PARSERS | installed, memory=memory)
+
+
+@pytest.mark.parametrize("memory", list(Memory))
+def test_gstreamer_understands_the_sinks(memory: Memory) -> None:
+    caps = parse(f"fakesrc ! {sink(live=True, memory=memory)}").get_by_name("sink").get_property("caps")
+    feature = {Memory.SYSTEM: "memory:SystemMemory", Memory.NVMM: NVMM, Memory.CUDA: CUDA}[memory]
+    assert has_feature(caps, feature) and caps.get_structure(0).get_name() == "video/x-raw"
 
 
 def test_recordings_drop_nothing_and_cameras_keep_the_newest() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from edge_alpr.errors import MissingElementError, SourceError
+from edge_alpr.types import Memory
 
 LUMA_CONVERTER = "videoconvert"
 CONVERTED = "I420"
@@ -19,12 +20,15 @@ FED = "fed"
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A decoder element. `download` names elements of which one must bring its pictures to system memory."""
+    """A decoder element. `download` names elements of which one must bring its pictures to system memory; `memory` is
+    where they can be had without.
+    """
 
     element: str
     package: str
     settings: str = ""
     download: tuple[str, ...] = ()
+    memory: Memory = Memory.SYSTEM
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,13 @@ _GOOD = "gstreamer1.0-plugins-good"
 _BAD = "gstreamer1.0-plugins-bad"
 _NVMM = ("nvvidconv", "nvvideoconvert")
 
+NVMM_CAPS = "video/x-raw(memory:NVMM),format=NV12"
+CUDA_CAPS = "video/x-raw(memory:CUDAMemory),format=NV12"
+TO_ROWS = "nvvidconv bl-output=false output-buffers=8"
+"""The image unit writes plain rows. Of its eight surfaces one is lent, the sink holds one as its last sample and up to
+three that wait, one is being written.
+"""
+
 CODECS = (
     Codec(
         "H.264",
@@ -55,8 +66,8 @@ CODECS = (
         "rtph264depay",
         "H264",
         (
-            Decoder("nvv4l2decoder", _L4T, download=_NVMM),
-            Decoder("nvh264dec", _BAD),
+            Decoder("nvv4l2decoder", _L4T, download=_NVMM, memory=Memory.NVMM),
+            Decoder("nvh264dec", _BAD, memory=Memory.CUDA),
             Decoder("vah264dec", _BAD),
             Decoder("avdec_h264", _LIBAV),
         ),
@@ -68,8 +79,8 @@ CODECS = (
         "rtph265depay",
         "H265",
         (
-            Decoder("nvv4l2decoder", _L4T, download=_NVMM),
-            Decoder("nvh265dec", _BAD),
+            Decoder("nvv4l2decoder", _L4T, download=_NVMM, memory=Memory.NVMM),
+            Decoder("nvh265dec", _BAD, memory=Memory.CUDA),
             Decoder("vah265dec", _BAD),
             Decoder("avdec_h265", _LIBAV),
         ),
@@ -81,7 +92,7 @@ CODECS = (
         "rtpjpegdepay",
         "JPEG",
         (
-            Decoder("nvv4l2decoder", _L4T, "mjpeg=1", _NVMM),
+            Decoder("nvv4l2decoder", _L4T, "mjpeg=1", _NVMM, Memory.NVMM),
             Decoder("vajpegdec", _BAD),
             Decoder("avdec_mjpeg", _LIBAV),
             Decoder("jpegdec", _GOOD),
@@ -119,6 +130,8 @@ _PACKAGES = {
     "nvarguscamerasrc": _L4T,
     "nvvidconv": _L4T,
     "nvvideoconvert": _L4T,
+    "cudaupload": _BAD,
+    "cudaconvert": _BAD,
     **{codec.parser: _BAD for codec in CODECS},
     **{codec.depayloader: _GOOD for codec in CODECS},
     **{decoder.element: decoder.package for codec in CODECS for decoder in codec.decoders},
@@ -145,8 +158,11 @@ def require(needs: Collection[str], installed: Collection[str], why: str = "") -
             raise missing(element, why)
 
 
-def choose(codec: Codec, installed: Collection[str]) -> Decoder | None:
-    """The best decoder that is usable here, with its way to system memory; None where there is none."""
+def choose(codec: Codec, installed: Collection[str], memory: Memory = Memory.SYSTEM) -> Decoder | None:
+    """The best decoder that is usable here, with its way to `memory`; None where there is none."""
+    if memory is not Memory.SYSTEM:
+        able = (decoder for decoder in codec.decoders if decoder.memory is memory)
+        return next((decoder for decoder in able if decoder.element in installed), None)
     for decoder in codec.decoders:
         if decoder.element in installed and (not decoder.download or _first(decoder.download, installed)):
             return decoder
@@ -158,26 +174,29 @@ def software_decoder(codec: Codec) -> Decoder:
     return next(decoder for decoder in codec.decoders if decoder.package == _LIBAV)
 
 
-def decode_chain(stream: str, installed: Collection[str], *, convert: bool = False) -> str:
-    """The elements from a coded stream to raw pictures in system memory, as pipeline text.
+def decode_chain(
+    stream: str, installed: Collection[str], *, convert: bool = False, memory: Memory = Memory.SYSTEM
+) -> str:
+    """The elements from a coded stream to raw pictures in `memory`, as pipeline text; in device memory they are NV12.
 
     `stream` is a caps name (`video/x-h264`), `rtp/video/` and an encoding name (`rtp/video/H264`), or `video/x-raw`.
     `convert` adds the conversion for pictures without an 8-bit Y plane. Raises `MissingElementError` when
     no decoder is installed, `SourceError` for a codec that is not supported.
     """
-    end = converter(installed) if convert else ""
-    if stream == "video/x-raw":
+    raw = stream == "video/x-raw"
+    end = _end(installed, memory, convert=convert, raw=raw)
+    if raw:
         return end or "identity"
     codec = _codec(stream)
-    decoder = choose(codec, installed)
+    decoder = choose(codec, installed, memory)
     if decoder is None:
-        raise missing(software_decoder(codec).element, f"decoding {codec.name}")
+        raise _undecodable(codec, memory)
     parts = [codec.parser, f"identity name={FED}", f"{decoder.element} {decoder.settings}".strip()]
     if stream.startswith("rtp/"):
         parts.insert(0, codec.depayloader)
         require([codec.depayloader], installed, f"receiving {codec.name}")
     require([codec.parser], installed, f"decoding {codec.name}")
-    if decoder.download:
+    if decoder.download and memory is Memory.SYSTEM:
         parts += [_first(decoder.download, installed), "capsfilter caps=video/x-raw,format=NV12"]
     return " ! ".join([*parts, end] if end else parts)
 
@@ -186,6 +205,29 @@ def converter(installed: Collection[str]) -> str:
     """The way to 8-bit luma for pictures that have no such plane."""
     require([LUMA_CONVERTER], installed, "a picture format without an 8-bit luma plane")
     return f"{LUMA_CONVERTER} ! capsfilter caps=video/x-raw,format={CONVERTED}"
+
+
+def _end(installed: Collection[str], memory: Memory, *, convert: bool, raw: bool) -> str:
+    """What brings pictures to their memory, and to 8-bit luma where that must be asked for; may be nothing."""
+    if memory is Memory.NVMM:
+        require(["nvvidconv"], installed, "frames in video memory")
+        return f'{TO_ROWS} ! capsfilter caps="{NVMM_CAPS}"'
+    if memory is Memory.CUDA:
+        parts = ["cudaupload"] * raw + ["cudaconvert"] * (raw or convert)
+        require(parts, installed, "frames in GPU memory")
+        return " ! ".join([*parts, f'capsfilter caps="{CUDA_CAPS}"'])
+    return converter(installed) if convert else ""
+
+
+def _undecodable(codec: Codec, memory: Memory) -> SourceError:
+    """The error where no decoder for a codec is installed, or none is known that leaves pictures in `memory`."""
+    why = f"decoding {codec.name}"
+    if memory is Memory.SYSTEM:
+        return missing(software_decoder(codec).element, why)
+    able = [decoder.element for decoder in codec.decoders if decoder.memory is memory]
+    if not able:
+        return SourceError(f"{why} into {memory.value} memory is not supported; read frames from system memory")
+    return missing(able[0], f"{why} into {memory.value} memory")
 
 
 def _first(names: Collection[str], installed: Collection[str]) -> str:

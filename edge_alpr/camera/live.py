@@ -13,13 +13,13 @@ from typing import Any
 
 from typing_extensions import Self
 
-from edge_alpr.camera.lender import Lender
+from edge_alpr.camera.lender import DeviceFrames, Lender
 from edge_alpr.camera.pipelines import Plan
 from edge_alpr.camera.player import Player
 from edge_alpr.camera.retry import Outage
 from edge_alpr.camera.trouble import BrokenError, EndedError, Kind, Trouble
 from edge_alpr.config import SourceConfig
-from edge_alpr.errors import CameraLostError, MissingElementError, SourceError, SourceNotFoundError
+from edge_alpr.errors import CameraLostError, MissingElementError, SourceError, SourceNotFoundError, SurfaceLostError
 from edge_alpr.types import Frame, SourceCounters, SourceInfo
 
 _log = logging.getLogger(__name__)
@@ -48,13 +48,16 @@ class Live:
     `SourceError` for what trying again does not mend.
     """
 
-    def __init__(self, camera: Camera, config: SourceConfig, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, camera: Camera, config: SourceConfig, wall_ms: Callable[[], int], device: DeviceFrames | None = None
+    ) -> None:
         self._camera = camera
         self._config = config
         self._wall_ms = wall_ms
+        self._device = device
         self._info = SourceInfo(camera.shown, live=True)
         self._counters = SourceCounters()
-        self._lender = Lender(config.camera_id, self._counters)
+        self._lender = Lender(config.camera_id, self._counters, borrower=device.borrower() if device else None)
         self._convert = False
         self._closed = Event()
         self._frames: Generator[Frame, None, None] | None = None
@@ -98,19 +101,20 @@ class Live:
         """Lend frames until the camera is lost; returns the reason."""
         player: Player | None = None
         try:
-            player = Player(self._camera.plan(self._convert), convert=self._convert)
+            prepare = self._device.prepare if self._device else None
+            player = Player(self._camera.plan(self._convert), convert=self._convert, prepare=prepare)
             player.play()
             for sample in self._samples(player):
                 yield self._lend(player, sample)
                 outage.over(time.monotonic())
-        except SourceNotFoundError as error:
+        except (SourceNotFoundError, SurfaceLostError) as error:
             return str(error)
         except SourceError as error:
             raise type(error)(f"{self._camera.shown}: {redact(str(error))}") from error
         except BrokenError as error:
             return self._mend(error.trouble)
         finally:
-            self._lender.settle()
+            self._lender.close()
             if player is not None:
                 player.stop()
         return "the stream ended"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_alpr.camera.bindings import gst, gst_video
 from edge_alpr.errors import SourceCorruptError
-from edge_alpr.types import Luma
+from edge_alpr.types import DevicePlane, Luma
 
 _HALF_PLANES = {"I420": (1, 2, 1, 1), "YV12": (2, 1, 1, 1), "Y42B": (1, 2, 2, 1), "Y444": (1, 2, 2, 2)}
 """Format -> plane of U, plane of V, row step and column step to see them at half size."""
@@ -27,26 +29,36 @@ class Layout:
     strides: tuple[int, ...]
 
 
-class Loan:
-    """A mapped buffer: the views are good until `release`, which unmaps once, whoever calls it how often."""
+_EMPTY: Luma = np.empty((0, 0), np.uint8)
 
-    def __init__(self, buffer: Any, info: Any, layout: Layout, chroma: tuple[Luma, ...], luma: Luma) -> None:
-        self._held = [(buffer, info)]
+
+class Loan:
+    """A mapped buffer: views and plane are good until `release`, which calls `give_back` once, whoever calls it how
+    often. `give_back` unmaps. An appsink holds the buffer of its last sample too, until it hands out the next.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        give_back: Callable[[], None],
+        luma: Luma = _EMPTY,
+        chroma: tuple[Luma, ...] = (),
+        plane: DevicePlane | None = None,
+    ) -> None:
+        self._held = [give_back]
         self.layout = layout
         self.luma = luma
         self.chroma = chroma
+        self.plane = plane
 
     def release(self) -> None:
         """Unmap and give the buffer back to its pool."""
         try:
-            buffer, info = self._held.pop()
+            give_back = self._held.pop()
         except IndexError:
             return
-        self.luma, self.chroma = _EMPTY, ()
-        buffer.unmap(info)
-
-
-_EMPTY: Luma = np.empty((0, 0), np.uint8)
+        self.luma, self.chroma, self.plane = _EMPTY, (), None
+        give_back()
 
 
 def borrow(sample: Any) -> Loan:
@@ -56,7 +68,7 @@ def borrow(sample: Any) -> Loan:
     Planes in memories of their own would have to be merged by a copy: then only the luma is mapped.
     """
     buffer = sample.get_buffer()
-    layout = _layout(sample.get_caps(), buffer)
+    layout = layout_of(sample.get_caps(), buffer)
     read = gst().MapFlags.READ
     in_one_piece = buffer.n_memory() == 1
     ok, info = buffer.map(read) if in_one_piece else buffer.map_range(0, 1, read)
@@ -70,10 +82,10 @@ def borrow(sample: Any) -> Loan:
     except ValueError as error:
         buffer.unmap(info)
         raise SourceCorruptError(f"a decoded picture is shorter than its layout ({error})") from error
-    return Loan(buffer, info, layout, chroma, luma)
+    return Loan(layout, partial(buffer.unmap, info), luma, chroma)
 
 
-def _layout(caps: Any, buffer: Any) -> Layout:
+def layout_of(caps: Any, buffer: Any) -> Layout:
     """From the buffer's own metadata where it has some (padded rows), else from the caps."""
     fields = caps.get_structure(0)
     meta = gst_video().buffer_get_video_meta(buffer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from edge_alpr.camera.allocation import welcome_padding
@@ -20,11 +21,12 @@ _SUCCESSION_S = 1.0
 class Player:
     """Owns a GStreamer pipeline from `__init__` to `stop`, which must be called.
 
-    `convert` puts the conversion for pictures without a luma plane into the decoding chain of a dynamic plan.
+    `convert` puts the conversion for pictures without a luma plane into the decoding chain of a dynamic plan;
+    `prepare` is called with the pipeline before it starts.
     Raises `MissingElementError` when the plan needs what is not installed.
     """
 
-    def __init__(self, plan: Plan, *, convert: bool = False) -> None:
+    def __init__(self, plan: Plan, *, convert: bool = False, prepare: Callable[[Any], None] | None = None) -> None:
         self._installed = installed()
         require(plan.needs, self._installed)
         self._convert = convert
@@ -35,10 +37,13 @@ class Player:
         self._trouble: Trouble | None = None
         self._pipeline: Any = parse(plan.text)
         self._pipeline.use_clock(gst().SystemClock.obtain())
+        if prepare is not None:
+            prepare(self._pipeline)
         self._bus = self._pipeline.get_bus()
         self._sink = self._pipeline.get_by_name(SINK)
         welcome_padding(self._sink.get_static_pad("sink"))
         self._dynamic = plan.dynamic
+        self._memory = plan.memory
         if plan.dynamic:
             self._pipeline.get_by_name(HEAD).connect("pad-added", self._on_pad)
 
@@ -164,7 +169,7 @@ class Player:
         if self._chain is not None:
             self._spare = True  # a second camera in one file is not read, only the first
             return
-        text = decode_chain(stream, self._installed, convert=self._convert)
+        text = decode_chain(stream, self._installed, convert=self._convert, memory=self._memory)
         self._chain = gst().parse_bin_from_description(text, True)
         self._pipeline.add(self._chain)
         self._chain.link(self._sink)

@@ -12,12 +12,12 @@ from typing_extensions import Self
 
 from edge_alpr.camera.bindings import installed
 from edge_alpr.camera.container import missing_bytes
-from edge_alpr.camera.lender import Lender
+from edge_alpr.camera.lender import DeviceFrames, Lender
 from edge_alpr.camera.pipelines import file_plan
 from edge_alpr.camera.player import Player, media_type
 from edge_alpr.camera.trouble import BrokenError, EndedError, Kind, Trouble
 from edge_alpr.errors import SourceCorruptError, SourceError, SourceNotFoundError
-from edge_alpr.types import Frame, SourceCounters, SourceInfo
+from edge_alpr.types import Frame, Memory, SourceCounters, SourceInfo
 
 _log = logging.getLogger(__name__)
 _OPEN_S = 15.0
@@ -35,11 +35,13 @@ class Recording:
     While reading: what could be decoded comes first, then `SourceCorruptError` where the end is missing.
     """
 
-    def __init__(self, path: Path, uri: str, camera_id: str, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, path: Path, uri: str, camera_id: str, wall_ms: Callable[[], int], device: DeviceFrames | None = None
+    ) -> None:
         self._path = path
         self._counters = SourceCounters()
-        self._lender = Lender(camera_id, self._counters, path.name)
-        self._player = _open(path)
+        self._lender = Lender(camera_id, self._counters, path.name, device.borrower() if device else None)
+        self._player = _open(path, device)
         self._opened_ms = wall_ms()
         rate = self._player.frame_rate()
         self._frame_ns = round(1e9 / (rate or _USUAL_RATE))
@@ -80,7 +82,7 @@ class Recording:
 
     def close(self) -> None:
         """Take back what is lent and stop the pipeline."""
-        self._lender.settle()
+        self._lender.close()
         self._player.stop()
 
     def _next(self) -> Any:
@@ -119,7 +121,7 @@ class Recording:
         )
 
 
-def _open(path: Path) -> Player:
+def _open(path: Path, device: DeviceFrames | None) -> Player:
     """A player with its first picture at the sink."""
     if not path.is_file():
         raise SourceNotFoundError(f"{path}: there is no such file")
@@ -128,19 +130,21 @@ def _open(path: Path) -> Player:
     try:
         media = media_type(str(path), _OPEN_S)
         try:
-            return _prerolled(path, media, convert=False)
+            return _prerolled(path, media, device, convert=False)
         except BrokenError as error:
             if error.trouble.kind is not Kind.NO_LUMA:
                 raise
-            return _prerolled(path, media, convert=True)
+            return _prerolled(path, media, device, convert=True)
     except BrokenError as error:
         raise _opening_error(path, error.trouble) from error
     except SourceError as error:
         raise type(error)(f"{path}: {error}") from error
 
 
-def _prerolled(path: Path, media: str, *, convert: bool) -> Player:
-    player = Player(file_plan(str(path), media, installed(), convert=convert), convert=convert)
+def _prerolled(path: Path, media: str, device: DeviceFrames | None, *, convert: bool) -> Player:
+    memory = device.memory if device else Memory.SYSTEM
+    plan = file_plan(str(path), media, installed(), convert=convert, memory=memory)
+    player = Player(plan, convert=convert, prepare=device.prepare if device else None)
     try:
         player.preroll(_OPEN_S)
     except (BrokenError, SourceError):
