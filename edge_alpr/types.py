@@ -31,6 +31,20 @@ class Memory(Enum):
     NVMM = "nvmm"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DevicePlane:
+    """The Y plane of a frame in device memory: `pointer` to its first byte, `pitch` bytes a row.
+
+    Valid until the frame is released.
+    """
+
+    pointer: int
+    width: int
+    height: int
+    pitch: int
+    memory: Memory
+
+
 def _nothing() -> None:
     return None
 
