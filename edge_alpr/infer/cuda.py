@@ -94,6 +94,10 @@ class Gpu:
         except KeyError:
             raise GpuError("it was given back to the GPU already; make a new one") from None
 
+    def owns(self, token: int) -> bool:
+        """Whether it is not given back yet."""
+        return token in self._owned
+
     def give_back(self, token: int) -> None:
         """Give back what is listed, once. Where the driver refuses it stays listed and is tried again at the end."""
         entry = self._owned.pop(token, None)
@@ -223,6 +227,15 @@ class Stream(Owned):
         """Until all work is done."""
         self.gpu.call("cuStreamSynchronize", self.handle)
 
+    def close(self) -> None:
+        """Wait for its work, which may need memory that goes back next; then give it back, but not one of the caller's.
+
+        Raises `GpuError`.
+        """
+        if self.gpu.owns(self._token):
+            self.wait()
+        super().close()
+
     def capture(self, work: Callable[[], None]) -> Graph:
         """What `work` puts on this stream, as a graph; nothing is run. Raises what `work` raises, and `GpuError`."""
         with self._captured(work) as graph:
@@ -308,6 +321,8 @@ def _release(driver: Driver, owned: dict[int, tuple[str, int]], context: int, de
                 return
 
     attempt("cuCtxSetCurrent", context)
+    if owned:
+        attempt("cuCtxSynchronize")
     while owned:
         _, (free, handle) = owned.popitem()
         if free:

@@ -69,6 +69,7 @@ CALLS: Mapping[str, tuple[Any, ...]] = {
     "cuCtxSetCurrent": (_CONTEXT,),
     "cuCtxGetCurrent": (Out(_CONTEXT),),
     "cuCtxGetDevice": (Out(_DEVICE),),
+    "cuCtxSynchronize": (),
     "cuMemGetInfo_v2": (Out(c_size_t), Out(c_size_t)),
     "cuMemAlloc_v2": (Out(_POINTER), c_size_t),
     "cuMemFree_v2": (_POINTER,),
