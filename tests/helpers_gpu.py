@@ -18,8 +18,9 @@ import msgspec
 import numpy as np
 import pytest
 from helpers_infer import blob_finder, card, column_reader, package
+from onnx import TensorProto, helper, numpy_helper
 
-from edge_alpr.infer.card import InputCard, OutputCard
+from edge_alpr.infer.card import Card, InputCard, OutputCard
 from edge_alpr.infer.cuda import Gpu, open_gpu
 from edge_alpr.infer.package import ModelPackage
 from edge_alpr.types import DevicePlane, Luma, Memory
@@ -138,16 +139,54 @@ def plane_packages(folder: Path, detector: object = None, reader: object = None)
 
     plane = Plane(WIDTH, HEIGHT, PITCH)
     source = InputCard(name="luma", shape=(1, 1, HEIGHT, PITCH), dtype="uint8", layout="luma")
-    finds = detector_for_gpu(detector or blob_finder(), plane, 114)
+    finds = detector_for_gpu(detector or blob_finder(96, 160), plane, 114)
     reads = reader_for_gpu(reader or column_reader(), plane)
     (folder / "finds").mkdir()
     (folder / "reads").mkdir()
     return (
         package(folder / "finds", finds, msgspec.structs.replace(card("detector"), input=source)),
-        package(folder / "reads", reads, msgspec.structs.replace(
-            card("reader"), input=source, output=OutputCard(names=("logprobs", "sharpness"))
-        )),
+        package(folder / "reads", reads, plane_reader_card()),
+    )
+
+
+def adder(folder: Path) -> ModelPackage:
+    """A reader for planes that costs next to nothing: each number is the frame's mean and the sum of the quad."""
+    nodes = [
+        helper.make_node("Cast", ["luma"], ["light"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["light"], ["mean"], keepdims=0),
+        helper.make_node("Flatten", ["quads"], ["corners"]),
+        helper.make_node("ReduceSum", ["corners", "last"], ["sum"], keepdims=1),
+        helper.make_node("Add", ["sum", "mean"], ["both"]),
+        helper.make_node("Reshape", ["both", "flat"], ["sharpness"]),
+        helper.make_node("Reshape", ["both", "deep"], ["cell"]),
+        helper.make_node("Add", ["cell", "grid"], ["logprobs"]),
+    ]
+    stored = {
+        "last": np.array([1]), "flat": np.array([-1]), "deep": np.array([-1, 1, 1]),
+        "grid": np.arange(64 * 37, dtype=np.float32).reshape(1, 64, 37),
+    }  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "adder",
+        [
+            helper.make_tensor_value_info("luma", TensorProto.UINT8, [1, 1, HEIGHT, PITCH]),
+            helper.make_tensor_value_info("quads", TensorProto.FLOAT, ["n", 4, 2]),
+        ],
+        [
+            helper.make_tensor_value_info("logprobs", TensorProto.FLOAT, ["n", 64, 37]),
+            helper.make_tensor_value_info("sharpness", TensorProto.FLOAT, ["n"]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in stored.items()],
     )  # fmt: skip
+    folder.mkdir()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return package(folder, model, plane_reader_card())
+
+
+def plane_reader_card() -> Card:
+    source = InputCard(name="luma", shape=(1, 1, HEIGHT, PITCH), dtype="uint8", layout="luma")
+    return msgspec.structs.replace(
+        card("reader"), input=source, output=OutputCard(names=("logprobs", "sharpness"))
+    )
 
 
 def road(seed: int = 0) -> Luma:

@@ -36,6 +36,7 @@ class Lanes:
         lane: Lane | None = None
         try:
             lane = self._take()
+            self._gpu.use()  # TensorRT runs in what is current for this thread
             binding = lane.binding(rows)
             binding.start(addresses, feeds)
         except BaseException as error:

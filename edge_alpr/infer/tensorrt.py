@@ -31,8 +31,7 @@ class _Session:
         self._engine = Engine(gpu, plan, self._where)
         self._fed = [port for port in self._engine.inputs if port.name not in pointed]
         self._names = package.card.output.names
-        missing = set(self._names) - {port.name for port in self._engine.outputs}
-        if missing:
+        if missing := sorted(set(self._names) - {port.name for port in self._engine.outputs}):
             raise ModelError(f"{self._where}: the plan has no output {', '.join(missing)}; build it: edge-alpr build")
         self._lanes = Lanes(gpu, Wiring(self._engine, pointed, self._names))
         self.identity = f"tensorrt:{package.card.sha256[:12]}"

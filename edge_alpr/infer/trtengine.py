@@ -55,7 +55,7 @@ class Engine:
     def context(self, gpu: Gpu, profile: int, stream: Stream) -> Context:
         """A new execution context, its profile and shapes set. Raises `GpuError`, mostly for want of memory."""
         gpu.use()
-        context = Context(self._engine.create_execution_context(), self._log, self.where)
+        context = Context(self._engine, self._log, self.where)
         if len(self.batches) > 1:
             context.ask("set_optimization_profile_async", profile, stream.handle)
             stream.wait()
@@ -92,10 +92,9 @@ class Engine:
 class Context:
     """An execution context. It serves one thread and one stream; drop it when its stream has come to rest."""
 
-    def __init__(self, context: Any, log: Any, where: str) -> None:
-        if context is None:
-            raise GpuError(f"{where}: TensorRT gives no context: {log.latest}; close what else uses the GPU", 2)
-        self._context, self._log, self._where = context, log, where
+    def __init__(self, engine: Any, log: Any, where: str) -> None:
+        self._context, self._log, self._where = engine, log, where
+        self._context = self.ask("create_execution_context")
 
     def ask(self, call: str, *values: Any) -> Any:
         """Call TensorRT. Raises `GpuError` for what it refuses, with the last error it wrote."""

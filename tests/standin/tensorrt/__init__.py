@@ -1,4 +1,4 @@
-"""A stand-in for TensorRT's Python module: a plan is an ONNX file, computed by ONNX Runtime in the stand-in driver's memory.
+"""A stand-in for TensorRT's Python module: a plan is an ONNX file, computed in the stand-in driver's memory.
 
 It has the calls that edge-alpr uses and is as strict as the real one where the real one crashes: addresses must be
 set, aligned and big enough, shapes within the profile, a context current, and the first run after a change not
@@ -54,7 +54,7 @@ class Fault:
 
     call: str
     nth: int
-    answer: bool | None | type[Exception]
+    answer: bool | type[Exception] | None
 
 
 class World:
@@ -119,16 +119,12 @@ class Runtime:
         if failed:
             self.logger.log(1, "[standin.cpp] made to fail")
             return answer
-        start, _, body = plan[: len(MAGIC)], *_split(plan)
-        if start != MAGIC or hashlib.sha256(body).digest() != plan[len(MAGIC) : len(MAGIC) + 32]:
-            self.logger.log(1, "[standin.cpp] Serialization assertion magicTagRead == kMAGIC_TAG failed.\nMagic tag does not match")
+        digest, body = plan[len(MAGIC) : len(MAGIC) + 32], plan[len(MAGIC) + 32 :]
+        if not plan.startswith(MAGIC) or hashlib.sha256(body).digest() != digest:
+            self.logger.log(1, "[standin.cpp] Serialization assertion magicTagRead == kMAGIC_TAG failed.\n  Magic tag")
             return None
         head, _, onnx = body.partition(b"\n")
         return Engine(self.logger, onnx, [tuple(p) for p in json.loads(head)["profiles"]])
-
-
-def _split(plan: bytes) -> tuple[bytes, bytes]:
-    return plan[len(MAGIC) : len(MAGIC) + 32], plan[len(MAGIC) + 32 :]
 
 
 class Engine:
@@ -184,13 +180,14 @@ class Job:
     """A run as it was enqueued: it keeps the addresses and shapes of that moment."""
 
     def __init__(self, context: Context) -> None:
-        self.engine, self.addresses, self.shapes = context.engine, dict(context.addresses), dict(context.shapes)
+        self.engine: Engine | None = context.engine
+        self.addresses, self.shapes = dict(context.addresses), dict(context.shapes)
         self.inputs: dict[str, np.ndarray] = {}
-        self.alive, self.captured = True, False
+        self.captured, self.broken = False, False
 
     def read(self) -> None:
-        if not self.alive:
-            world.complain("a graph runs whose execution context is gone")
+        if self.engine is None:
+            raise RuntimeError("a graph runs whose execution context is gone")
         for port in self.engine.inputs:
             self.inputs[port.name] = self._view(port.name).copy()
 
@@ -223,7 +220,8 @@ def _guarded(number: int, step: Any) -> None:
     """An exception cannot pass through C: it becomes a complaint, which tests look for."""
     try:
         step(world.jobs[number])
-        if step is Job.compute and not world.jobs[number].captured:
+        job = world.jobs[number]
+        if (step is Job.compute or job.broken) and not job.captured:
             del world.jobs[number]
     except Exception as error:
         world.complain(f"TensorRT: {error!r}")
@@ -247,7 +245,7 @@ class Context:
     def __del__(self) -> None:
         world.alive["context"] -= 1
         for number in self.kept:
-            world.jobs[number].alive = False
+            world.jobs[number].engine = None
 
     def _fail(self, text: str) -> bool:
         self.engine.logger.log(1, f"[standin.cpp] {text}")
@@ -315,4 +313,5 @@ class Context:
             status = lib.cuEventRecord(ctypes.c_uint64(self.event), ctypes.c_uint64(stream))
         status = status or lib.standin_work(stream, _compute, number)
         self.warm = True
+        job.broken = bool(status)
         return not status or self._fail(f"Cuda Runtime ({status})")
