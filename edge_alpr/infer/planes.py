@@ -16,6 +16,9 @@ from edge_alpr.infer.package import ModelPackage
 from edge_alpr.types import DevicePlane, Memory, Tensors
 
 LUMA, QUADS = "luma", "quads"
+GREY = 114
+"""Level of the frame that a session is tried on."""
+EMPTY: Mapping[str, NDArray[Any]] = {}
 
 
 def check_package(package: ModelPackage, inputs: Sequence[Port], outputs: Sequence[Port]) -> Port:
@@ -57,6 +60,19 @@ def check_plane(plane: DevicePlane, luma: Port, where: str) -> int:
     return plane.pointer
 
 
+def rows_of(feeds: Mapping[str, NDArray[Any]], inputs: Sequence[Port], where: str) -> int:
+    """How many plates are fed, 1 where that is not free. Raises `ModelError` for feeds that are not the graph's."""
+    rows = 1
+    for port in inputs:
+        fed = feeds.get(port.name)
+        if fed is None or fed.dtype.name != port.dtype or not _fits(fed.shape, port.shape):
+            given = "nothing" if fed is None else f"{fed.dtype} {list(fed.shape)}"
+            wanted = f"{port.dtype} {list(port.shape)}"
+            raise ModelError(f"{where}: '{port.name}' wants {wanted}, was fed {given}; report this")
+        rows = len(fed) if port.shape[0] == 0 else rows
+    return rows
+
+
 Run = Callable[[Mapping[str, NDArray[Any]]], Tensors]
 
 
@@ -79,7 +95,11 @@ def _check_answer(package: ModelPackage, answer: Tensors, plates: int) -> None:
         wanted = {"logprobs": (plates, 0, classes), "sharpness": (plates,)}
     for name in card.output.names:
         found, shape = answer[name], wanted.get(name, ())
-        fits = len(found.shape) == len(shape) and all(w in (0, s) for s, w in zip(found.shape, shape, strict=True))
-        if not fits or found.dtype != np.float32 or not np.isfinite(found).all():
+        if not _fits(found.shape, shape) or found.dtype != np.float32 or not np.isfinite(found).all():
             given, asked = f"{found.dtype} {list(found.shape)}", f"float32 {list(shape)}, all finite,"
             raise ModelError(f"{package.path}: '{name}' is {given}, {asked} is wanted; build it again: edge-alpr build")
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """0 stands for any number."""
+    return len(shape) == len(wanted) and all(w in (0, s) for s, w in zip(shape, wanted, strict=True))

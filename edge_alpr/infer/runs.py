@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
 from numpy.typing import NDArray
 
-from edge_alpr.errors import GpuError, GpuLostError, ModelError
-from edge_alpr.infer.contract import Port
+from edge_alpr.errors import GpuError, GpuLostError
 from edge_alpr.infer.cuda import Event, Gpu
 from edge_alpr.infer.lane import Binding, Lane, Wiring
 from edge_alpr.types import Tensors
 
 MOST_LANES = 4
 """Threads that run an engine at the same time; more of them wait."""
-EMPTY: Mapping[str, NDArray[Any]] = {}
 
 
 class Lanes:
@@ -110,17 +108,3 @@ class Running:
             self._over = True
             self._lanes.drop(self._lane, error)
             raise
-
-
-def rows_of(feeds: Mapping[str, NDArray[Any]], inputs: Sequence[Port], where: str) -> int:
-    """How many plates are fed, 1 where that is not free. Raises `ModelError` for feeds that are not the engine's."""
-    rows = 1
-    for port in inputs:
-        fed = feeds.get(port.name)
-        free = port.shape[:1] == (0,)
-        if fed is None or fed.dtype.name != port.dtype or fed.shape[free:] != port.shape[free:]:
-            given = "nothing" if fed is None else f"{fed.dtype} {list(fed.shape)}"
-            wanted = f"{port.dtype} {list(port.shape)}"
-            raise ModelError(f"{where}: '{port.name}' wants {wanted}, was fed {given}; report this")
-        rows = len(fed) if free else rows
-    return rows

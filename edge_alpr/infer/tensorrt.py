@@ -15,12 +15,10 @@ from edge_alpr.infer import contract
 from edge_alpr.infer.cuda import DeviceMemory, Gpu, Stream
 from edge_alpr.infer.lane import Wiring
 from edge_alpr.infer.package import ModelPackage
-from edge_alpr.infer.planes import LUMA, check_package, check_plane, probe
-from edge_alpr.infer.runs import EMPTY, Lanes, Running, rows_of
+from edge_alpr.infer.planes import EMPTY, GREY, LUMA, check_package, check_plane, probe, rows_of
+from edge_alpr.infer.runs import Lanes, Running
 from edge_alpr.infer.trtengine import Engine
 from edge_alpr.types import DevicePlane, Memory, Tensors
-
-GREY = 114
 
 
 class _Session:
