@@ -45,6 +45,7 @@ def test_a_gpu_says_what_it_is(driver: Driver) -> None:
     with opened(driver) as gpu:
         assert (gpu.info.name, gpu.info.sm, gpu.info.driver, gpu.info.integrated) == ("stand-in 0", 87, 12060, True)
         assert gpu.info.memory_bytes == 8 << 30
+        assert (gpu.context, gpu.device) == (0x0C0FFEE0C0FFEE00, 0)
         assert 0 < gpu.free_bytes() < gpu.info.memory_bytes
 
 

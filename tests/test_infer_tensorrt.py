@@ -34,7 +34,7 @@ from edge_alpr.errors import GpuError, GpuLostError, ModelError
 from edge_alpr.infer import lane, onnx
 from edge_alpr.infer.cuda import Gpu
 from edge_alpr.infer.package import ModelPackage
-from edge_alpr.infer.tensorrt import HostSession, PlaneSession
+from edge_alpr.infer.tensorrt import HostSession, PlaneSession, RawSession
 from edge_alpr.types import Memory, Tensors
 from export.nodes import load_full
 
@@ -242,6 +242,16 @@ def test_arrays_of_the_host_are_read_too(driver, tmp_path, monkeypatch) -> None:
             assert "\n" not in str(caught.value)
 
 
+def test_a_plan_is_compared_with_its_graph(bench: Bench) -> None:
+    """What the golden check does: the plan by itself, fed with a frame of the host."""
+    corners, frame = quads(3), bench.frames[0]
+    with RawSession(bench.gpu, bench.trt.plan_of(bench.reads.model, PROFILES), "reader.plan") as session:
+        got = session.run({"luma": frame.memory[None, None], "quads": corners})
+        assert_same(got, on_the_cpu(bench.reads, frame, corners))
+        with pytest.raises(ModelError, match=r"reader.plan: 'luma' wants uint8 \[1, 1, 180, 512\], was fed nothing"):
+            session.run({"quads": corners})
+
+
 def test_two_thousand_runs_leave_nothing_behind(bench: Bench) -> None:
     with bench.adder() as reader:
         corners = [quads(n, n) for n in (1, 2)]
@@ -433,6 +443,23 @@ def test_a_sticky_error_of_a_kernel_ends_the_session(bench: Bench) -> None:
             detector.run(bench.frames[0].plane)
         with pytest.raises(GpuLostError, match="dead"):
             detector.run(bench.frames[0].plane)
+
+
+def test_sessions_close_with_their_gpu(driver, tmp_path, monkeypatch) -> None:
+    trt, frame = standin_tensorrt(driver, monkeypatch), PlaneMemory(driver, road(), PITCH)
+    adds, extra = adder(tmp_path / "adds"), {"quads": quads(2)}
+    with opened(driver) as gpu:
+        kept = [PlaneSession(gpu, adds, trt.plan_of(adds.model, PROFILES)) for _ in range(2)]
+        kept[0].run(frame.plane, extra)
+        dropped = RawSession(gpu, trt.plan_of(adds.model, PROFILES), "dropped")
+        assert trt.world.alive["engine"] == 3
+        del dropped
+        gc.collect()
+        assert trt.world.alive["engine"] == 2
+    assert +trt.world.alive == {}
+    with pytest.raises(GpuError, match="closed"):
+        kept[0].run(frame.plane, extra)
+    frame.close()
 
 
 def test_a_closed_session_says_so(bench: Bench) -> None:

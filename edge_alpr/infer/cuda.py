@@ -10,7 +10,7 @@ import ctypes
 import math
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
@@ -58,12 +58,23 @@ class Gpu:
         if context:
             driver.call("cuCtxSetCurrent", context)
         device = int(driver.call("cuCtxGetDevice") if context else driver.call("cuDeviceGet", ordinal))
-        self.info = _info(driver, device)
+        self._device, self.info = device, _info(driver, device)
         self._owned: dict[int, tuple[str, int]] = {}
         self._tokens = count()
+        self._closers: list[weakref.finalize[..., Any]] = []
         self._context = context or int(driver.call("cuDevicePrimaryCtxRetain", device))
         mine = None if context else device
         self._close = weakref.finalize(self, _release, driver, self._owned, self._context, mine)
+
+    @property
+    def context(self) -> int:
+        """The driver's CUcontext, for who decodes into the same one."""
+        return self._context
+
+    @property
+    def device(self) -> int:
+        """The driver's CUdevice."""
+        return self._device
 
     def call(self, name: str, *values: int) -> Any:
         """Call the driver with the context current for this thread. Raises `GpuError`."""
@@ -115,9 +126,18 @@ class Gpu:
         """How many things are not given back yet."""
         return len(self._owned)
 
+    def before_close(self, closer: weakref.finalize[..., Any]) -> None:
+        """Call this first when the GPU is closed: TensorRT must not find its context gone."""
+        self._closers = [one for one in self._closers if one.alive] + [closer]
+
     def close(self) -> None:
-        """Give back all that is left, latest first, then the context. Raises the first `GpuError`, having tried all."""
-        self._close()
+        """Close who runs here, give back all that is left, latest first, then the context.
+
+        Raises a `GpuError`, having tried all.
+        """
+        with ExitStack() as stack:
+            for closer in (self._close, *self._closers):
+                stack.callback(closer)
 
     def __enter__(self) -> Self:
         return self

@@ -44,11 +44,11 @@ class Buffer:
 class Binding:
     """An execution context of one profile with its buffers; all of it goes back with its lane."""
 
-    def __init__(self, gpu: Gpu, wiring: Wiring, profile: int, lane: Lane) -> None:
-        engine = wiring.engine
+    def __init__(self, wiring: Wiring, profile: int, lane: Lane) -> None:
+        engine, gpu = wiring.engine, wiring.engine.gpu
         self._lane, self._pointed, self._batch = lane, wiring.pointed, engine.batches[profile]
         self._graphs: OrderedDict[tuple[int, ...], Graph | None] = OrderedDict()
-        context = self._context = engine.context(gpu, profile, lane.stream)
+        context = self._context = engine.context(profile, lane.stream)
         lane.stack.callback(self._close)
 
         def buffers(ports: Sequence[Port]) -> dict[str, Buffer]:
@@ -129,8 +129,8 @@ class Binding:
 class Lane:
     """One thread at a time runs here. `no_graphs` says why runs are not captured here, `launches` counts graphs run."""
 
-    def __init__(self, gpu: Gpu, wiring: Wiring) -> None:
-        self._gpu, self._wiring = gpu, wiring
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring, gpu = wiring, wiring.engine.gpu
         self._bindings: dict[int, Binding] = {}
         self.no_graphs, self.launches = "", 0
         with ExitStack() as stack:
@@ -143,7 +143,7 @@ class Lane:
         batches = self._wiring.engine.batches
         profile = min((p for p, batch in enumerate(batches) if batch >= rows or not batch), key=batches.__getitem__)
         if profile not in self._bindings:
-            self._bindings[profile] = Binding(self._gpu, self._wiring, profile, self)
+            self._bindings[profile] = Binding(self._wiring, profile, self)
         return self._bindings[profile]
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edge_alpr.errors import GpuError, GpuLostError
-from edge_alpr.infer.cuda import Event, Gpu
+from edge_alpr.infer.cuda import Event
 from edge_alpr.infer.lane import Binding, Lane, Wiring
 from edge_alpr.types import Tensors
 
@@ -21,8 +21,8 @@ MOST_LANES = 4
 class Lanes:
     """The lanes of an engine. Where a run fails its lane is closed: the next has a new one, or is told of the end."""
 
-    def __init__(self, gpu: Gpu, wiring: Wiring) -> None:
-        self._gpu, self._wiring = gpu, wiring
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
         self._idle: list[Lane] = []
         self._lock, self._places = threading.Lock(), threading.Semaphore(MOST_LANES)
         self._end = ""
@@ -34,7 +34,7 @@ class Lanes:
         lane: Lane | None = None
         try:
             lane = self._take()
-            self._gpu.use()  # TensorRT runs in what is current for this thread
+            self._wiring.engine.gpu.use()  # TensorRT runs in what is current for this thread
             binding = lane.binding(rows)
             binding.start(addresses, feeds)
         except BaseException as error:
@@ -67,7 +67,7 @@ class Lanes:
                 raise GpuLostError(f"{self._wiring.engine.where}: {self._end}")
             if self._idle:
                 return self._idle.pop()
-        return Lane(self._gpu, self._wiring)
+        return Lane(self._wiring)
 
     def drop(self, lane: Lane | None, error: BaseException) -> None:
         """A run failed: its lane is closed, and the session is dead where the GPU is lost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -22,17 +23,17 @@ from edge_alpr.types import DevicePlane, Memory, Tensors
 
 
 class _Session:
-    """What both kinds share; `run` may be called from several threads. Close it before its GPU."""
+    """What all kinds share; `run` may be called from several threads. It is closed with its GPU at the latest."""
 
-    def __init__(self, gpu: Gpu, package: ModelPackage, plan: bytes, pointed: tuple[str, ...]) -> None:
-        self._where = str(package.path)
-        self._engine = Engine(gpu, plan, self._where)
-        self._fed = [port for port in self._engine.inputs if port.name not in pointed]
-        self._names = package.card.output.names
+    def __init__(self, engine: Engine, identity: str, names: tuple[str, ...], pointed: tuple[str, ...] = ()) -> None:
+        self._where, self._engine, self._names = engine.where, engine, names
+        self._fed = [port for port in engine.inputs if port.name not in pointed]
         if missing := sorted(set(self._names) - {port.name for port in self._engine.outputs}):
             raise ModelError(f"{self._where}: the plan has no output {', '.join(missing)}; build it: edge-alpr build")
-        self._lanes = Lanes(gpu, Wiring(self._engine, pointed, self._names))
-        self.identity = f"tensorrt:{package.card.sha256[:12]}"
+        self._lanes = Lanes(Wiring(engine, pointed, names))
+        self._closer = weakref.finalize(self, _close, self._lanes, engine)
+        engine.gpu.before_close(self._closer)
+        self.identity = identity
         """Provider and the first twelve digits of the sha256 of the ONNX file that the plan comes from."""
 
     @property
@@ -56,8 +57,8 @@ class _Session:
         return self._lanes.no_graphs
 
     def close(self) -> None:
-        """Give back its memory. Raises `GpuError`, having tried all."""
-        self._lanes.close()
+        """Give back its memory, once. Raises `GpuError`, having tried all; what is left goes back with the GPU."""
+        self._closer()
 
     def __enter__(self) -> Self:
         return self
@@ -88,13 +89,28 @@ class _Session:
             raise
 
 
+class RawSession(_Session):
+    """A plan by itself, fed with arrays of the host, planes too: for who compares it with its graph.
+
+    `where` names it in errors. It gives all outputs.
+    """
+
+    def __init__(self, gpu: Gpu, plan: bytes, where: str) -> None:
+        engine = Engine(gpu, plan, where)
+        super().__init__(engine, f"tensorrt:{where}", tuple(port.name for port in engine.outputs))
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> Tensors:
+        """Run once. Raises `GpuError` (`GpuLostError`: nothing will run here again), `ModelError` for wrong feeds."""
+        return self._run((), feeds)
+
+
 class HostSession(_Session):
-    """A plan fed with arrays of the host, as a `ports.Session` is."""
+    """A package's plan fed with arrays of the host, as a `ports.Session` is."""
 
     def __init__(self, gpu: Gpu, package: ModelPackage, plan: bytes) -> None:
-        super().__init__(gpu, package, plan, ())
+        engine = Engine(gpu, plan, str(package.path))
+        super().__init__(engine, _identity(package), package.card.output.names)
         with self._closed_on_error():
-            engine = self._engine
             contract.check_graph(package, engine.inputs, [port.name for port in engine.outputs])
             contract.check_outputs(package, self.run(contract.probe_feeds(package.card)))
 
@@ -104,10 +120,11 @@ class HostSession(_Session):
 
 
 class PlaneSession(_Session):
-    """A plan whose input `luma` is a frame's Y plane where it lies, as a `ports.PlaneSession` is."""
+    """A package's plan whose input `luma` is a frame's Y plane where it lies, as a `ports.PlaneSession` is."""
 
     def __init__(self, gpu: Gpu, package: ModelPackage, plan: bytes) -> None:
-        super().__init__(gpu, package, plan, (LUMA,))
+        engine = Engine(gpu, plan, str(package.path))
+        super().__init__(engine, _identity(package), package.card.output.names, (LUMA,))
         with self._closed_on_error():
             self._luma = check_package(package, self._engine.inputs, self._engine.outputs)
             self._probe(gpu, package)
@@ -136,3 +153,14 @@ class PlaneSession(_Session):
             plane = DevicePlane(memory.handle, pitch, rows, pitch, Memory.CUDA)
             plates = [batch or 1 for batch in self._engine.batches]
             probe(package, self._luma, plates, lambda extra: self.run(plane, extra))
+
+
+def _close(lanes: Lanes, engine: Engine) -> None:
+    try:
+        lanes.close()
+    finally:
+        engine.close()
+
+
+def _identity(package: ModelPackage) -> str:
+    return f"tensorrt:{package.card.sha256[:12]}"

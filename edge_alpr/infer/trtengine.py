@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Engine:
 
     def __init__(self, gpu: Gpu, plan: bytes, where: str) -> None:
         """`where` names the plan in errors. Raises `ModelError` for a plan that TensorRT refuses, and `GpuError`."""
-        self.where = where
+        self.gpu, self.where = gpu, where
         self._trt = load_tensorrt()
         self.version = str(self._trt.__version__)
         self._log = _log(self._trt)
@@ -52,9 +53,9 @@ class Engine:
         """The shape of an input or output in a profile: what is free is its number of plates."""
         return tuple(size or self.batches[profile] for size in port.shape)
 
-    def context(self, gpu: Gpu, profile: int, stream: Stream) -> Context:
+    def context(self, profile: int, stream: Stream) -> Context:
         """A new execution context, its profile and shapes set. Raises `GpuError`, mostly for want of memory."""
-        gpu.use()
+        self.gpu.use()
         context = Context(self._engine, self._log, self.where)
         if len(self.batches) > 1:
             context.ask("set_optimization_profile_async", profile, stream.handle)
@@ -68,6 +69,12 @@ class Engine:
                 plates = self.batches[profile]
                 raise ModelError(f"{self.where}: '{port.name}' is {list(found)} for {plates} plates; {_ONE_FREE}")
         return context
+
+    def close(self) -> None:
+        """Let TensorRT have it back; its contexts are gone by then."""
+        with suppress(GpuError):  # TensorRT frees what it can of a GPU that is lost
+            self.gpu.use()
+        self._engine = self._runtime = None
 
     def _ports(self) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
         engine, sides = self._engine, ([], [])  # type: tuple[Any, tuple[list[Port], list[Port]]]
