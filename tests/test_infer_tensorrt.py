@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -168,6 +171,23 @@ def test_nothing_is_read_before_somebody_waits(bench: Bench) -> None:
         assert_same(running.result(), on_the_cpu(bench.finds, bench.frames[1]))
 
 
+def test_a_run_that_is_forgotten_is_waited_for(bench: Bench) -> None:
+    with bench.detector() as detector:
+        for frame in bench.frames * 3:
+            detector.start(frame.plane)
+        gc.collect()
+        assert "stream" not in bench.driver.alive
+        assert_same(detector.run(bench.frames[0].plane), on_the_cpu(bench.finds, bench.frames[0]))
+
+
+def test_a_run_ends_well_while_its_session_is_closed(bench: Bench) -> None:
+    detector = bench.detector()
+    running = detector.start(bench.frames[0].plane)
+    detector.close()
+    assert_same(running.result(), on_the_cpu(bench.finds, bench.frames[0]))
+    assert "stream" not in bench.driver.alive
+
+
 @pytest.mark.parametrize("plates", [0, 1, 3, 8, 9, 20])
 def test_any_number_of_plates_is_read(plates: int, bench: Bench) -> None:
     with bench.reader() as reader:
@@ -321,7 +341,7 @@ def test_a_plan_that_sees_nothing_is_refused(bench: Bench, monkeypatch: pytest.M
 
 def test_without_tensorrt_the_way_out_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = bench.trt.plan_of(bench.finds.model)
-    monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(GpuError, match="python3-libnvinfer"):
         PlaneSession(bench.gpu, bench.finds, plan)
 
@@ -468,3 +488,42 @@ def test_a_closed_session_says_so(bench: Bench) -> None:
     detector.close()
     with pytest.raises(GpuError, match="closed"):
         detector.run(bench.frames[0].plane)
+
+
+PROGRAM = """
+import atexit, sys
+from pathlib import Path
+from types import SimpleNamespace
+import pytest
+from helpers_gpu import PITCH, PROFILES, Driver, PlaneMemory, adder, quads, road, standin_tensorrt
+from edge_alpr.infer.cuda import open_gpu
+from edge_alpr.infer.tensorrt import PlaneSession
+
+driver, patch = Driver(), pytest.MonkeyPatch()
+trt = standin_tensorrt(driver, patch)
+frame = PlaneMemory(driver, road(), PITCH)
+
+def told():
+    alive = {kind: n for kind, n in driver.alive.items() if kind != "external"}
+    print(repr(driver.complaint), alive, dict(+trt.world.alive))
+
+atexit.register(told)
+gpu = open_gpu(driver.path)
+adds = adder(Path(sys.argv[1]))
+session = PlaneSession(gpu, adds, trt.plan_of(adds.model, PROFILES))
+for _ in range(3):
+    session.run(frame.plane, {"quads": quads(2)})
+running = session.start(frame.plane, {"quads": quads(1)})
+print(session.launches)
+"""
+
+
+def test_a_program_that_ends_in_mid_run_gives_everything_back(tmp_path: Path) -> None:
+    Driver()  # compiled, or the test is skipped here
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "adds")], env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["2", "'' {} {}"]

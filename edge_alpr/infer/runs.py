@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -43,17 +44,22 @@ class Lanes:
         return Running(self, lane, binding, rows)
 
     def put(self, lane: Lane, bytes_back: int) -> None:
-        """A run is done; its lane serves the next one."""
+        """A run is done; its lane serves the next one, or goes where the session was closed meanwhile."""
         with self._lock:
-            self._idle.append(lane)
+            over = bool(self._end)
+            if not over:
+                self._idle.append(lane)
             self.bytes_back += bytes_back
             self.runs += 1
             self.launches, lane.launches = self.launches + lane.launches, 0
             self.no_graphs = self.no_graphs or lane.no_graphs
-        self._places.release()
+        if over:
+            self.drop(lane, None)
+        else:
+            self._places.release()
 
     def close(self) -> None:
-        """Close all lanes; nothing runs any more. Raises the first `GpuError`, having tried all."""
+        """Close all lanes, those that run when they are done. Raises the first `GpuError`, having tried all."""
         with self._lock:
             idle, self._idle = self._idle, []
             self._end = self._end or "the session was closed; open it again"
@@ -69,8 +75,8 @@ class Lanes:
                 return self._idle.pop()
         return Lane(self._wiring)
 
-    def drop(self, lane: Lane | None, error: BaseException) -> None:
-        """A run failed: its lane is closed, and the session is dead where the GPU is lost."""
+    def drop(self, lane: Lane | None, error: BaseException | None) -> None:
+        """A run failed, or was forgotten: its lane is closed, and the session is dead where the GPU is lost."""
         with self._lock:
             if isinstance(error, GpuLostError):
                 self._end = self._end or f"the session is dead since {error}"
@@ -81,11 +87,14 @@ class Lanes:
 
 
 class Running:
-    """A run under way. Always ask for its `result`, once; before that `consumed`, where the surface goes back early."""
+    """A run under way. Ask for its `result`, once; before that `consumed`, where the surface goes back early.
+
+    One that is forgotten is waited for, and its lane closed.
+    """
 
     def __init__(self, lanes: Lanes, lane: Lane, binding: Binding, rows: int) -> None:
         self._lanes, self._lane, self._binding, self._rows = lanes, lane, binding, rows
-        self._over = False
+        self._open = weakref.finalize(self, lanes.drop, lane, None)
 
     def consumed(self) -> None:
         """Until the input has been read: then the surface may go back. Raises `GpuError`; the run is over then."""
@@ -95,16 +104,16 @@ class Running:
         """The outputs, the caller's own. Raises `GpuError`."""
         self._wait(self._lane.done)
         results = self._binding.results(self._rows)
-        self._over = True
+        self._open.detach()
         self._lanes.put(self._lane, self._binding.bytes_out)
         return results
 
     def _wait(self, event: Event) -> None:
-        if self._over:
+        if not self._open.alive:
             raise GpuError("this run is over; start another")
         try:
             event.wait()
         except BaseException as error:
-            self._over = True
+            self._open.detach()
             self._lanes.drop(self._lane, error)
             raise
