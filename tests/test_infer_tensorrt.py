@@ -329,6 +329,15 @@ def test_a_plan_of_another_graph_is_refused(bench: Bench) -> None:
         PlaneSession(bench.gpu, bench.reads, bench.trt.plan_of(bench.finds.model))
 
 
+def test_a_plan_with_numbers_that_numpy_lacks_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nptype(dtype: object) -> type:
+        raise TypeError("Could not resolve TensorRT datatype to an equivalent numpy datatype.")  # for bfloat16
+
+    monkeypatch.setattr(bench.trt, "nptype", nptype)
+    with pytest.raises(GpuError, match=r"equivalent numpy datatype\.; build it"):
+        bench.detector()
+
+
 def test_a_plan_that_sees_nothing_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def blind(job: object) -> None:
         for port in job.engine.outputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,10 +85,7 @@ class Binding:
         return {name: (b.array[:rows] if self._batch else b.array).copy() for name, b in self._outputs.items()}
 
     def _close(self) -> None:
-        for graph in filter(None, self._graphs.values()):
-            with suppress(GpuError):  # it stays listed, and is tried again when the GPU is closed
-                graph.close()
-        self._graphs.clear()
+        self._graphs.clear()  # they go back with their last reference
         self._context.close()
 
     def _enqueue(self) -> None:

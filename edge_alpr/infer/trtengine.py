@@ -40,14 +40,18 @@ class Engine:
         try:
             self._runtime = self._trt.Runtime(self._log)
             self._engine = self._runtime.deserialize_cuda_engine(plan)
+            if self._engine is None:
+                reason = self._log.latest or "no reason given"
+                refused = f"{where}: TensorRT {self.version} refuses the plan: {reason}"
+                raise ModelError(f"{refused}; build it: edge-alpr build")
+            self.inputs, self.outputs = self._ports()
+            profiles = range(self._engine.num_optimization_profiles)
+            self.batches = tuple(self._batch(profile) for profile in profiles)
+        except ModelError:
+            raise
         except Exception as error:
             reason = f"TensorRT {self.version} fails to load it: {error}"
             raise GpuError(f"{where}: {reason}; build it: edge-alpr build") from error
-        if self._engine is None:
-            reason = self._log.latest or "no reason given"
-            raise ModelError(f"{where}: TensorRT {self.version} refuses the plan: {reason}; build it: edge-alpr build")
-        self.inputs, self.outputs = self._ports()
-        self.batches = tuple(self._batch(profile) for profile in range(self._engine.num_optimization_profiles))
 
     def shape(self, port: Port, profile: int) -> tuple[int, ...]:
         """The shape of an input or output in a profile: what is free is its number of plates."""
