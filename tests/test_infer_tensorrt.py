@@ -117,6 +117,7 @@ def test_both_networks_give_what_the_cpu_gives(bench: Bench) -> None:
                 assert_same(reader.run(frame.plane, {"quads": corners}), on_the_cpu(bench.reads, frame, corners))
         assert detector.launches == 2 * len(bench.frames)
         assert (detector.no_graphs, reader.no_graphs) == ("", "")
+        assert detector.version == bench.trt.__version__
         assert detector.identity == f"tensorrt:{bench.finds.card.sha256[:12]}"
 
 
@@ -204,9 +205,10 @@ def test_any_number_of_plates_is_read(plates: int, bench: Bench) -> None:
 def test_one_profile_for_all_numbers_will_do(bench: Bench) -> None:
     with bench.reader(((1, 4, 8),)) as reader:
         for plates in (1, 5, 8):
-            corners = quads(plates)
+            corners, before = quads(plates), reader.runs
             wanted = on_the_cpu(bench.reads, bench.frames[0], corners)
             assert_same(reader.run(bench.frames[0].plane, {"quads": corners}), wanted)
+            assert reader.runs == before + 1
 
 
 def test_results_are_the_callers_own(bench: Bench) -> None:
@@ -344,8 +346,10 @@ def test_a_plan_that_sees_nothing_is_refused(bench: Bench, monkeypatch: pytest.M
             job._view(port.name)[...] = np.nan
 
     monkeypatch.setattr(bench.trt.Job, "compute", blind)
-    with pytest.raises(ModelError, match="all finite"):
+    with pytest.raises(ModelError, match="all finite") as caught:
         bench.detector()
+    assert caught.value.__traceback__  # which keeps the session
+    assert bench.driver.alive == {"external": len(bench.frames), "context": 1}
 
 
 def test_without_tensorrt_the_way_out_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

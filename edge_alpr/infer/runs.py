@@ -25,7 +25,8 @@ class Lanes:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self._idle: list[Lane] = []
-        self._lock, self._places = threading.Lock(), threading.Semaphore(MOST_LANES)
+        self._places = threading.Semaphore(MOST_LANES)
+        self._lock = threading.RLock()  # a forgotten run may be collected by who holds it
         self._end = ""
         self.bytes_back, self.runs, self.launches, self.no_graphs = 0, 0, 0, ""
 

@@ -37,6 +37,11 @@ class _Session:
         """Provider and the first twelve digits of the sha256 of the ONNX file that the plan comes from."""
 
     @property
+    def version(self) -> str:
+        """TensorRT's version."""
+        return self._engine.version
+
+    @property
     def bytes_back(self) -> int:
         """Bytes copied from the GPU so far."""
         return self._lanes.bytes_back
