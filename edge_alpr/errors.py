@@ -101,3 +101,18 @@ class BuildError(ModelError):
 
 class BuildMemoryError(BuildError):
     """The memory ran out while a plan was built."""
+
+
+class GpuError(EdgeAlprError):
+    """A call of CUDA or TensorRT failed; the message has the driver's name of the error. Trying again may help.
+
+    `status` is the driver's number of the error, 0 where it gave none.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class GpuLostError(GpuError):
+    """The GPU is gone or its context is broken: nothing runs there until the program starts again."""

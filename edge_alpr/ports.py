@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from edge_alpr.types import Event, Frame, SourceCounters, SourceInfo, Tensors
+from edge_alpr.types import DevicePlane, Event, Frame, SourceCounters, SourceInfo, Tensors
 
 
 class Session(Protocol):
@@ -21,6 +21,30 @@ class Session(Protocol):
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> Tensors:
         """Run once. Raises `ModelError` when the run-time refuses; never returns partial outputs."""
+
+
+class PlaneRun(Protocol):
+    """A run under way on the GPU. Always ask for its `result`, once."""
+
+    def consumed(self) -> None:
+        """Wait until the plane has been read: then its frame may be released, before the result is there."""
+
+    def result(self) -> Tensors:
+        """Wait for the outputs: copies on the host, the caller's own. Raises `GpuError`."""
+
+
+class PlaneSession(Protocol):
+    """A loaded network that takes a frame's Y plane where it lies on the GPU; `extra`: its other inputs (`quads`)."""
+
+    @property
+    def identity(self) -> str:
+        """What runs: provider and the sha256 of the model, e.g. `tensorrt:1f3a…`."""
+
+    def run(self, plane: DevicePlane, extra: Mapping[str, NDArray[Any]] = ...) -> Tensors:
+        """Run once. Raises `GpuError` (`GpuLostError`: for good) or `ModelError`; never returns partial outputs."""
+
+    def start(self, plane: DevicePlane, extra: Mapping[str, NDArray[Any]] = ...) -> PlaneRun:
+        """Begin a run, so that the frame can go back before the run is done."""
 
 
 class FrameSource(Protocol):

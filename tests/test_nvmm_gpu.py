@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+import helpers_gpu as gpus
 import numpy as np
 import pytest
 from helpers_camera import Clip, film, frames_of
@@ -15,10 +16,9 @@ from helpers_nvmm import Layout, Standin, board, rows_at
 from edge_alpr.camera import open_source
 from edge_alpr.config import SourceConfig
 from edge_alpr.errors import SurfaceLostError
+from edge_alpr.infer import cuda
 
-cuda = pytest.importorskip("edge_alpr.infer.cuda", reason="the sessions on a GPU are not in yet")
-gpus = pytest.importorskip("helpers_gpu", reason="the sessions on a GPU are not in yet")
-Kit: TypeAlias = "tuple[Standin, Layout, gpus.Driver, cuda.Gpu]"
+Kit: TypeAlias = tuple[Standin, Layout, gpus.Driver, cuda.Gpu]
 
 
 @pytest.fixture(params=[(35, False), (38, False), (38, True)], ids=["r36", "r38", "thor"])

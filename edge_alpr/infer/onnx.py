@@ -29,8 +29,7 @@ class CpuSession:
             self._session = ort.InferenceSession(package.model, _options(threads), providers=["CPUExecutionProvider"])
         except Exception as error:
             raise self._translated("cannot be opened", error) from error
-        nodes = self._session.get_inputs()
-        inputs = [Port(node.name, _dtype(node.type), _shape(node.shape)) for node in nodes]
+        inputs = [port_of(node) for node in self._session.get_inputs()]
         self._outputs = list(package.card.output.names)
         check_graph(package, inputs, [node.name for node in self._session.get_outputs()])
         check_outputs(package, self.run(probe_feeds(package.card)))
@@ -60,6 +59,11 @@ def open_session(package: ModelPackage, threads: int = 0) -> Session:
     Raises `ModelError` where the graph is damaged or is not what its card says.
     """
     return CpuSession(package, threads)
+
+
+def port_of(node: Any) -> Port:
+    """An input or output as ONNX Runtime tells it."""
+    return Port(node.name, _dtype(node.type), _shape(node.shape))
 
 
 def _options(threads: int) -> ort.SessionOptions:
