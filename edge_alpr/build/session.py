@@ -19,5 +19,5 @@ def open_plan(plan: Plan) -> Iterator[Session]:
         tensorrt = importlib.import_module("edge_alpr.infer.tensorrt")
     except ImportError as error:
         raise BuildError(f"{plan.path}: this version cannot run plans, so it cannot be checked") from error
-    with cuda.open_gpu() as gpu, tensorrt.PlanSession(gpu, plan.data, str(plan.path)) as session:
+    with cuda.open_gpu() as gpu, tensorrt.RawSession(gpu, plan.data, str(plan.path)) as session:
         yield session
