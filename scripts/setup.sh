@@ -5,8 +5,10 @@ venv=$root/.venv
 python=/usr/bin/python3 # the distribution's: another one (pyenv, conda) would not see its GStreamer binding
 
 # What reading a video takes; the element tables in edge_alpr/camera say which element is in which package.
-run_packages='python3 python3-venv python3-gi python3-gst-1.0 gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0
+read_packages='python3 python3-gi python3-gst-1.0 gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav'
+# With what makes the virtual environment; an image holds one that is made already.
+run_packages="$read_packages python3-venv"
 # What the tests add: an H.264 encoder, an RTSP server, gst-launch-1.0, a check of these scripts, and a browser (Ubuntu
 # has it as a snap only: there the tests of the label page are skipped).
 test_packages='gstreamer1.0-plugins-ugly gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools shellcheck'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from helpers_camera import Clip, film, frames_of
 from helpers_nvmm import Layout, Standin, board, rows_at
 
 from edge_alpr.camera import open_source
+from edge_alpr.camera.lender import DeviceFrames
 from edge_alpr.config import SourceConfig
 from edge_alpr.errors import SurfaceLostError
 from edge_alpr.infer import cuda
@@ -57,7 +59,10 @@ def test_a_call_that_fails_leaves_nothing(kit: Kit, tmp_path: Path, call: str) -
     clip = film(tmp_path / "clip.mp4", Clip(frames=10, width=318, height=178))
     with board(standin, layout):
         driver.fault(call)
-        frames = standin.device(partial(cuda.EglImage, gpu))
-        refused = pytest.raises(SurfaceLostError, match="cannot be shown to CUDA")
-        with open_source(SourceConfig(uri=str(clip)), device=frames) as source, refused:
-            next(iter(source))
+        _is_refused(SourceConfig(uri=str(clip)), standin.device(partial(cuda.EglImage, gpu)))
+        gc.collect()  # an error holds what its traceback saw
+
+
+def _is_refused(config: SourceConfig, frames: DeviceFrames) -> None:
+    with open_source(config, device=frames) as source, pytest.raises(SurfaceLostError, match="cannot be shown to CUDA"):
+        next(iter(source))

@@ -1,0 +1,105 @@
+"""The image for Jetson boards: its parts here, and all of it built and tried for arm64 where that is asked for."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ASK = "EDGE_ALPR_ARM64"
+"""Set to 1 to build the image under emulation: it takes up to an hour."""
+
+
+def run(command: Path, *arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [command, *arguments], env={**os.environ, **env}, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.fixture
+def healthy(repo: Path) -> Path:
+    return repo / "deploy" / "container" / "healthy"
+
+
+@pytest.fixture
+def heartbeat(tmp_path: Path) -> Path:
+    """One just written, where a drive with the default store leaves it."""
+    file = tmp_path / ".local" / "share" / "edge-alpr" / "heartbeat.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("{}", encoding="utf-8")
+    return file
+
+
+def test_a_drive_with_a_fresh_heartbeat_is_healthy(healthy: Path, heartbeat: Path, tmp_path: Path):
+    assert run(healthy, HOME=str(tmp_path)).returncode == 0
+    assert run(healthy, heartbeat.parent).returncode == 0
+
+
+def test_a_drive_that_hangs_is_not(healthy: Path, heartbeat: Path, tmp_path: Path):
+    long_ago = time.time() - 4 * 60
+    os.utime(heartbeat, (long_ago, long_ago))
+
+    done = run(healthy, HOME=str(tmp_path))
+
+    assert done.returncode == 1
+    assert "older than 3 minutes" in done.stdout
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_nor_is_one_that_never_said_anything(healthy: Path, heartbeat: Path, cut: bool):
+    heartbeat.write_bytes(b"") if cut else heartbeat.unlink()
+
+    done = run(healthy, heartbeat.parent)
+
+    assert done.returncode == 1
+    assert "no live drive" in done.stdout
+
+
+def test_groups_are_those_of_the_board_s_devices(repo: Path, tmp_path: Path):
+    (tmp_path / "video0").touch()
+    mine = f"VIDEO_GID={(tmp_path / 'video0').stat().st_gid}\n"
+
+    done = run(repo / "deploy" / "container" / "groups", EDGE_ALPR_DEV=str(tmp_path))
+
+    assert (done.returncode, done.stdout) == (0, mine)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to another group takes root")
+def test_the_gpu_may_belong_to_another_group(repo: Path, tmp_path: Path):
+    for name, group in (("nvmap", 44), ("dri/renderD128", 993)):
+        node = tmp_path / name
+        node.parent.mkdir(exist_ok=True)
+        node.touch()
+        os.chown(node, -1, group)
+
+    done = run(repo / "deploy" / "container" / "groups", EDGE_ALPR_DEV=str(tmp_path))
+
+    assert done.stdout == "VIDEO_GID=44\nRENDER_GID=993\n"
+
+
+def test_a_machine_without_devices_is_told_so(repo: Path, tmp_path: Path):
+    done = run(repo / "deploy" / "container" / "groups", EDGE_ALPR_DEV=str(tmp_path))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "run this on the board" in done.stderr
+
+
+def test_what_the_image_copies_is_sent_to_its_builder(repo: Path):
+    recipe = (repo / "Dockerfile.jetson").read_text(encoding="utf-8")
+    sent = (repo / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    copied = [name for line in re.findall(r"^COPY (?!--from)(.+) \S+$", recipe, re.MULTILINE) for name in line.split()]
+
+    assert len(copied) >= 5
+    assert not [name for name in copied if not (repo / name).exists() or f"!{name}" not in sent]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.environ.get(ASK) != "1", reason=f"builds an image under emulation, an hour: set {ASK}=1")
+def test_the_image_is_built_and_reads_on_arm64(repo: Path):
+    done = subprocess.run([repo / "deploy" / "container" / "check"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
