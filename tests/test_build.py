@@ -300,5 +300,5 @@ def test_this_machine_says_in_one_line_that_it_cannot(folder):
     if "tensorrt" in sys.modules:
         pytest.skip("TensorRT is installed here")
     assert done.returncode == 2
-    assert done.stderr.startswith("edge-alpr: TensorRT's Python module is not installed here")
+    assert done.stderr.startswith("edge-alpr: no plan can be built here: TensorRT's Python module cannot be loaded")
     assert done.stderr.count("\n") == 1

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import partial
 
 import pytest
 
 pytest.importorskip("onnx", reason="the graphs are made with onnx: pip install -e .[export]")
-if importlib.util.find_spec("edge_alpr.infer.cuda") is None:
-    pytest.skip("this version has no session for plans", allow_module_level=True)
 
 from helpers_engines import identity, put_graphs, sidecar
 from helpers_gpu import Driver, standin_tensorrt
 
-from edge_alpr.build import frames
+from edge_alpr.build import frames, session
 from edge_alpr.build.run import check
 from edge_alpr.build.session import open_plan
 from edge_alpr.errors import EdgeAlprError
-from edge_alpr.infer import cuda
+from edge_alpr.infer.cuda import open_gpu
 from edge_alpr.infer.graphs import gpu_graphs
 from edge_alpr.infer.plan import write_plan
 
@@ -31,7 +28,7 @@ def plans(tmp_path, monkeypatch):
     driver = Driver()
     driver.reset()
     trt = standin_tensorrt(driver, monkeypatch)
-    monkeypatch.setattr(cuda, "open_gpu", partial(cuda.open_gpu, driver.path))
+    monkeypatch.setattr(session, "open_gpu", partial(open_gpu, driver.path))
     monkeypatch.setattr(frames, "_MOST", 1)
     frames.golden_frames.cache_clear()
     made = {}
@@ -46,8 +43,8 @@ def plans(tmp_path, monkeypatch):
 def test_both_plans_are_proven_and_all_is_given_back(plans):
     driver, made = plans
     for graph, plan in made.values():
-        with open_plan(plan) as session:
-            golden = check(session, graph, PROFILES if graph.kind == "reader" else ())
+        with open_plan(plan) as opened:
+            golden = check(opened, graph, PROFILES if graph.kind == "reader" else ())
         assert golden.passed, golden
         assert golden.frames == 2
     assert driver.alive == {}
@@ -57,9 +54,9 @@ def test_both_plans_are_proven_and_all_is_given_back(plans):
 def test_a_gpu_that_goes_while_it_is_checked_proves_nothing(plans):
     driver, made = plans
     graph, plan = made["reader"]
-    with pytest.raises(EdgeAlprError), open_plan(plan) as session:
+    with pytest.raises(EdgeAlprError), open_plan(plan) as opened:
         driver.lose()
-        golden = check(session, graph, PROFILES)
+        golden = check(opened, graph, PROFILES)
         assert not golden.passed
         assert golden.texts_same == 0
         raise EdgeAlprError(golden.problem)

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from standin_tensorrt import Standin, facts_of, onnx_of
 
 from edge_alpr.errors import BuildError, BuildMemoryError
-from edge_alpr.infer.builder import build_plan, load_tensorrt, typing_of
+from edge_alpr.infer.builder import build_plan, load_builder, typing_of
 from edge_alpr.infer.graphs import Graph, Settings, gpu_graphs, settings_of
 from edge_alpr.infer.recipe import load_recipes
 
@@ -215,5 +215,5 @@ def test_ctrl_c_stops_the_build():
 
 def test_no_tensorrt_here(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    with pytest.raises(BuildError, match=r"not installed here.*sudo apt install python3-libnvinfer"):
-        load_tensorrt()
+    with pytest.raises(BuildError, match=r"cannot be loaded.*sudo apt install python3-libnvinfer"):
+        load_builder()

@@ -18,7 +18,7 @@ from edge_alpr.device import open_board
 from edge_alpr.device.jetson import is_jetson
 from edge_alpr.errors import BuildError, PlanError
 from edge_alpr.infer.atomic import write_whole
-from edge_alpr.infer.builder import load_tensorrt
+from edge_alpr.infer.builder import load_builder
 from edge_alpr.infer.card import KINDS
 from edge_alpr.infer.graphs import gpu_graphs
 from edge_alpr.infer.machine import Machine, examine_machine
@@ -53,7 +53,7 @@ class Here:
 
 def this_machine(root: Path = Path("/")) -> Here:
     """The machine whose files lie under `root`."""
-    return Here(open_board(root).name, is_jetson(root), load_tensorrt, lambda: examine_machine(root), open_plan)
+    return Here(open_board(root).name, is_jetson(root), load_builder, lambda: examine_machine(root), open_plan)
 
 
 def build(request: Request, console: Console, here: Here | None = None) -> None:

@@ -5,16 +5,16 @@ What a version can do is asked of its module, not of its number. Nothing here wa
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from edge_alpr.errors import BuildError
+from edge_alpr.errors import BuildError, GpuError
 from edge_alpr.infer.buildlog import Step, build_failed, open_log, parse_failed, watch
 from edge_alpr.infer.graphs import Settings
 from edge_alpr.infer.identity import Typing
+from edge_alpr.infer.trtengine import load_tensorrt
 
 _MOVES_DATA = {
     "CONSTANT", "SHAPE", "IDENTITY", "CAST", "SHUFFLE", "SLICE", "GATHER", "CONCATENATION", "SELECT", "RESIZE",
@@ -31,15 +31,12 @@ class Built:
     seconds: float
 
 
-def load_tensorrt() -> Any:
+def load_builder() -> Any:
     """TensorRT's Python module. Raises `BuildError` where it is not installed or its libraries are missing."""
     try:
-        return importlib.import_module("tensorrt")
-    except (ImportError, OSError) as error:
-        raise BuildError(
-            "TensorRT's Python module is not installed here, so no plan can be built; on a Jetson: "
-            f"sudo apt install python3-libnvinfer, and a venv with --system-site-packages ({error})"
-        ) from error
+        return load_tensorrt()
+    except GpuError as error:
+        raise BuildError(f"no plan can be built here: {error}") from error
 
 
 def typing_of(trt: Any, settings: Settings) -> Typing:
