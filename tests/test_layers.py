@@ -13,7 +13,7 @@ import pytest
 LAYERS = (
     "types errors models samples",
     "config geometry evidence ports feed boxes",
-    "fusion path characters formats spans",
+    "fusion path characters formats spans timings",
     "passages",
     "stages stages/*",
     "camera infer sinks device display",

@@ -17,8 +17,8 @@ from edge_alpr.config import Config, OutputConfig, SourceConfig, StoreConfig
 from edge_alpr.drive import Drive, Screen, Summary
 from edge_alpr.errors import SourceError
 from edge_alpr.evidence import canonical
-from edge_alpr.pipeline import Recent
 from edge_alpr.sinks.store import EventStore
+from edge_alpr.timings import Recent
 from edge_alpr.types import Event
 
 
