@@ -27,6 +27,7 @@ TWINS = ((_INDEX["0"], _INDEX["O"]), (_INDEX["1"], _INDEX["I"]))
 TAKEN, GIVEN = np.array(TWINS).T
 _FOLD = np.eye(NONE + 1)
 _FOLD[GIVEN] = _FOLD[TAKEN]
+_FOLDS = {kind: _FOLD.astype(kind) for kind in "fd"}
 _BEAM, _OPTIONS, _CRUMB = 20, 8, 1e-4
 """Beginnings kept in the search for the best texts, characters of a slot it tries, and how likely beside the best
 one either must be."""
@@ -50,7 +51,7 @@ UNREAD = Read("", 0.0, (), (), np.zeros((0, NONE + 1), np.float32))
 
 def fold(slots: _Array) -> _Array:
     """The same slots with the mass of O moved to 0 and of I to 1, a new array."""
-    return np.asarray(slots @ _FOLD.astype(slots.dtype))
+    return np.asarray(slots @ _FOLDS[slots.dtype.char])
 
 
 def n_best(slots: Floats | _Doubles, n: int = 10) -> tuple[Candidate, ...]:
