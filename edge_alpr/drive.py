@@ -184,7 +184,6 @@ class Drive:
                         learning.take(pipeline.ended, news)
                         if found.searched:
                             pipeline.timings.told(found.begun_ns, read)
-                            heart.frame((time.perf_counter_ns() - found.begun_ns) / 1e6)
                         if self._probe.listen is not None:
                             _tell_times(self._probe.listen, found.begun_ns, read, bool(news))
                         self._screen.progress(pipeline.counts.frames)
@@ -241,6 +240,7 @@ class Drive:
             sensors.board,
             lambda: (self.summary.confirmed, self.summary.withdrawn),
             lambda: pipeline.models,
+            pipeline.timings.stages["total"],
         )
         sinks = heart_sinks(self._config, source.info.live, stack)
         heart = Heart(signs, sinks, self._config.output.heartbeat_s)

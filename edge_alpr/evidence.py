@@ -82,7 +82,7 @@ def _beam(rows: _Rows) -> dict[str, float]:
                 longer = text + char
                 grown[longer] = grown.get(longer, 0.0) + mass * share
         least = _CRUMB * max(grown.values())
-        beam = {text: mass for text, mass in grown.items() if mass > least}
+        beam = {text: mass for text, mass in grown.items() if mass >= least}
         if len(beam) > _BEAM:
             beam = dict(nlargest(_BEAM, beam.items(), key=itemgetter(1)))
     return beam

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+from numpy.typing import NDArray
 
 STAGES = ("detect", "cut", "read", "track", "store", "total")
 """`store` is 0 for most frames: nothing is told of them. `total` runs from the decoded frame to its stored events."""
@@ -26,6 +27,11 @@ class Recent:
     def last(self) -> float:
         """The newest."""
         return float(self._values[(self.count - 1) % len(self._values)])
+
+    def since(self, count: int) -> NDArray[np.float32]:
+        """Those after the first `count`, as far as they are kept, oldest first. Any thread may ask."""
+        now, size = self.count, len(self._values)
+        return self._values[np.arange(max(count, now - size), now) % size]
 
     def percentile(self, share: float) -> float:
         """A percentile, `share` in percent; 0 where there is no number yet."""

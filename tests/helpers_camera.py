@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import pytest
+from helpers_parts import missing
 
 from edge_alpr.camera import open_source
 from edge_alpr.camera.bindings import gst
@@ -39,9 +39,9 @@ def need_elements(*names: str) -> None:
     try:
         absent = [name for name in names if gst().ElementFactory.find(name) is None]
     except MissingElementError as error:
-        pytest.skip(str(error))
+        missing(str(error))
     if absent:
-        pytest.skip(f"GStreamer's {', '.join(absent)} not installed")
+        missing(f"GStreamer's {', '.join(absent)} not installed")
 
 
 def run_pipeline(text: str) -> None:
@@ -216,7 +216,7 @@ def rtsp_camera() -> Iterator[RtspCamera]:
     try:
         gi.require_version("GstRtspServer", "1.0")
     except ValueError:
-        pytest.skip("gir1.2-gst-rtsp-server-1.0 not installed")
+        missing("gir1.2-gst-rtsp-server-1.0 not installed")
     camera = RtspCamera()
     camera.start()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import msgspec
 import numpy as np
 import pytest
 from helpers_infer import blob_finder, card, column_reader, package
+from helpers_parts import missing
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_alpr.infer.card import Card, InputCard, OutputCard
@@ -33,12 +35,24 @@ KINDS = ("device", "pinned", "stream", "event", "graph", "exec", "resource", "ex
 def _compiled() -> Path:
     compiler = shutil.which("gcc")
     if compiler is None:
-        pytest.skip("no gcc here: the stand-in GPU driver cannot be compiled")
+        missing("no gcc here: the stand-in GPU driver cannot be compiled")
     library = Path(mkdtemp(prefix="standin")) / "libcuda.so.1"
     source = HERE / "native" / "cuda.c"
     command = [compiler, "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o", str(library), str(source)]
     subprocess.run([*command, "-ldl", "-lpthread"], check=True)
     return library
+
+
+@contextmanager
+def checked_driver() -> Iterator[Driver]:
+    """The stand-in driver; at the end nothing may be left, and nothing have been done wrong."""
+    standin = Driver()
+    standin.reset()
+    yield standin
+    gc.collect()
+    complaint, alive = standin.complaint, standin.alive
+    standin.reset()
+    assert (complaint, alive) == ("", {})
 
 
 class Driver:

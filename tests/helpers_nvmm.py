@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from helpers_camera import need_elements
+from helpers_parts import missing
 
 from edge_alpr.camera.bindings import gst
 from edge_alpr.camera.lender import DeviceFrames
@@ -48,7 +48,7 @@ Spoil = Callable[[Any], None]
 def compiled(folder: Path, source: str, l4t: int, *options: str) -> Path:
     """A program or library of tests/native for an L4T release; skipped, visibly, where there is no gcc."""
     if shutil.which("gcc") is None:
-        pytest.skip("gcc is not installed")
+        missing("gcc is not installed")
     result = folder / f"{Path(source).stem}-{l4t}.so"
     flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-DL4T={l4t}", *options]
     subprocess.run(["gcc", *flags, "-o", str(result), str(NATIVE / source)], check=True, timeout=300)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ASK = "EDGE_ALPR_ARM64"
 """Set to 1 to build the image under emulation: it takes up to an hour."""
@@ -95,6 +101,8 @@ def test_what_the_image_copies_is_sent_to_its_builder(repo: Path):
 
     assert len(copied) >= 5
     assert not [name for name in copied if not (repo / name).exists() or f"!{name}" not in sent]
+    project = tomllib.loads((repo / "pyproject.toml").read_text(encoding="utf-8"))
+    assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]) <= set(copied), "the same wheel"
 
 
 @pytest.mark.slow

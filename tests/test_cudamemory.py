@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from helpers_camera import need_elements
 from helpers_nvmm import pixels, unreadable
+from helpers_parts import missing
 
 from edge_alpr.camera.bindings import gst, gst_video
 from edge_alpr.camera.cudamemory import LIBRARY, CudaBorrower, load_library, syncing
@@ -210,7 +211,7 @@ def test_a_pipeline_decodes_in_the_context_it_is_given(tmp_path: Path) -> None:
     source = tmp_path / "cuda.c"
     source.write_text(_CUDA + "".join(f"int {name}(void) {{ return 0; }}\n" for name in others))
     if shutil.which("gcc") is None:
-        pytest.skip("gcc is not installed")
+        missing("gcc is not installed")
     subprocess.run(["gcc", "-w", "-shared", "-fPIC", "-o", str(tmp_path / "libcuda.so.1"), str(source)], check=True)
     done = shared(tmp_path)
     assert done.stdout == "0x1234\n", done.stderr

@@ -24,6 +24,7 @@ from edge_alpr.ops.heart import Heart, Signs
 from edge_alpr.ops.heart_sinks import newest_in
 from edge_alpr.ops.heartbeat import CameraBeat, Heartbeat, LevelBeat, Mark, camera_beats, keeping_up, percentiles
 from edge_alpr.ops.steering import Sensors
+from edge_alpr.timings import Recent
 from edge_alpr.types import SourceCounters
 
 PATIENCE_S = 30.0
@@ -90,10 +91,11 @@ class Street:
         self.front = SourceCounters()
         self.board = BoardReading(7.4, 61.5, "15W")
         self.beats: list[Heartbeat] = []
+        self.spent = Recent(64)
 
     def heart(self, every_s: float, *more: Callable[[Heartbeat], None]) -> Heart:
         cameras, models = {"front": self.front}, {"detector": "onnxruntime-cpu:1f3a"}
-        signs = Signs("car-7", lambda: cameras, lambda: self.board, lambda: (3, 1), lambda: models)
+        signs = Signs("car-7", lambda: cameras, lambda: self.board, lambda: (3, 1), lambda: models, self.spent)
         return Heart(signs, [*more, self.beats.append], every_s)
 
 
@@ -103,7 +105,7 @@ def test_a_heartbeat_says_how_the_drive_is() -> None:
     heart.govern(Governor(GovernorConfig()))
     for ms in (10.0, 20.0, 30.0):
         street.front.frames += 1
-        heart.frame(ms)
+        street.spent.add(ms)
     with heart:
         until(lambda: bool(street.beats))
     first, last = street.beats[0], street.beats[-1]
@@ -145,7 +147,7 @@ def test_they_come_while_no_frame_does_and_say_so() -> None:
     street = Street()
     heart = street.heart(0.2)
     street.front.frames += 9
-    heart.frame(12.0)
+    street.spent.add(12.0)
     with heart:
         until(lambda: len(street.beats) >= 4)
     assert street.beats[0].keeping_up and street.beats[0].cameras[0].frames == 9
@@ -185,7 +187,6 @@ def test_a_sink_that_fails_or_hangs_holds_up_neither_frames_nor_the_other_sinks(
         governor.decide(Conditions(p99_ms=50), 0.0)
         begun = time.perf_counter()
         for _ in range(1000):
-            heart.frame(10.0)
             heart.govern(governor)
         assert time.perf_counter() - begun < 0.5
         stuck.set()

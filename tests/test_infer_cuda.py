@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_gpu import Driver, opened
+from helpers_gpu import Driver, checked_driver, opened
 
 from edge_alpr.errors import GpuError, GpuLostError
 from edge_alpr.infer import driver as calls
@@ -21,13 +21,8 @@ from edge_alpr.infer.cuda import DeviceMemory, EglImage, Event, Gpu, PinnedMemor
 
 @pytest.fixture
 def driver() -> Iterator[Driver]:
-    standin = Driver()
-    standin.reset()
-    yield standin
-    gc.collect()
-    complaint, alive = standin.complaint, standin.alive
-    standin.reset()
-    assert (complaint, alive) == ("", {})
+    with checked_driver() as standin:
+        yield standin
 
 
 def there_and_back(gpu: Gpu, data: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from helpers_gpu import (
     Driver,
     PlaneMemory,
     adder,
+    checked_driver,
     opened,
     plane_packages,
     quads,
@@ -73,14 +74,8 @@ class Bench:
 
 @pytest.fixture
 def driver() -> Iterator[Driver]:
-    """Checks at the end that nothing is left and nothing was done wrong."""
-    standin = Driver()
-    standin.reset()
-    yield standin
-    gc.collect()
-    complaint, alive = standin.complaint, standin.alive
-    standin.reset()
-    assert (complaint, alive) == ("", {})
+    with checked_driver() as standin:
+        yield standin
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 # lower rows and from itself, not from a neighbour in its row. One that stands nowhere is an error: give it a row.
 LAYERS = (
     "types errors models samples",
-    "config geometry evidence ports feed boxes",
+    "config geometry evidence ports feed boxes l4t",
     "fusion path characters formats spans timings",
     "passages",
     "stages stages/*",

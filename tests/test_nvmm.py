@@ -393,7 +393,7 @@ def test_the_interface_of_another_release_is_refused(pool: Pool, standin: Standi
     borrow = NvmmBorrower(standin.library, partial(ShownImage, standin.library), release_file).borrow
     with pytest.raises(SurfaceError, match="in a container mount it"):
         borrow(sample_of(pool))
-    release_file.write_text(f"# R{38 if standin.l4t == 35 else 36} (release)\n")
+    release_file.write_text(f"# R{38 if standin.l4t == 35 else 36} (release), REVISION: 4.3\n")
     borrow = NvmmBorrower(standin.library, partial(ShownImage, standin.library), release_file).borrow
     with pytest.raises(SurfaceError, match="is not known"):
         borrow(sample_of(pool))

@@ -130,3 +130,4 @@ def test_times_are_kept_of_the_latest_frames_only() -> None:
     for value in (9.0, 1.0, 2.0, 3.0):
         recent.add(value)
     assert (recent.count, recent.last, recent.percentile(50), recent.percentile(100)) == (4, 3.0, 2.0, 3.0)
+    assert [recent.since(count).tolist() for count in (0, 2, 4)] == [[1.0, 2.0, 3.0], [2.0, 3.0], []]

@@ -10,7 +10,7 @@ import pytest
 from helpers_nvmm import EglFrame, compiled
 
 from edge_alpr.camera import surface as abi
-from edge_alpr.camera.surface import ABIS, choose_abi, l4t_release
+from edge_alpr.camera.surface import ABIS, choose_abi
 from edge_alpr.errors import SurfaceError
 
 OTHER_NAMES = {"pPitch": "planes", "frameType": "kind", "eglColorFormat": "colour"}
@@ -56,20 +56,3 @@ def test_sizes_and_releases_that_do_not_go_together_are_refused(size: int, relea
 def test_an_unknown_release_is_refused_with_what_a_container_lacks() -> None:
     with pytest.raises(SurfaceError, match=r"-v /etc/nv_tegra_release:/etc/nv_tegra_release:ro"):
         choose_abi(64, None)
-
-
-@pytest.mark.parametrize(
-    ("text", "release"),
-    [
-        ("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed\n# KERNEL", 36),
-        ("# R38 (release), REVISION: 2.0, GCID: 1, BOARD: generic\n", 38),
-        ("R36\n", None),
-        ("", None),
-        ("\x00\xff# R36 (release)", None),
-    ],
-)
-def test_the_release_is_read_from_the_first_line(text: str, release: int | None, tmp_path: Path) -> None:
-    path = tmp_path / "nv_tegra_release"
-    path.write_text(text, encoding="latin-1")
-    assert l4t_release(path) == release
-    assert l4t_release(tmp_path) is None and l4t_release(tmp_path / "absent") is None

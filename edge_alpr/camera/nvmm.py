@@ -17,13 +17,12 @@ from edge_alpr.camera.registrations import MOST, Register, Registrations
 from edge_alpr.camera.surface import (
     LUMA_FORMATS,
     PITCH_LINEAR,
-    RELEASE_FILE,
     Abi,
     CudaBuffer,
     choose_abi,
-    l4t_release,
 )
 from edge_alpr.errors import SurfaceError
+from edge_alpr.l4t import RELEASE_FILE, l4t_release
 from edge_alpr.types import DevicePlane, Memory
 
 FEATURE = "memory:NVMM"
@@ -41,7 +40,8 @@ class NvmmBorrower:
         self, library: CDLL, register: Register, release_file: Path = RELEASE_FILE, most: int = MOST
     ) -> None:
         self.registrations = Registrations(library, register, most)
-        self._release = l4t_release(release_file)
+        release = l4t_release(release_file).partition(".")[0]
+        self._release = int(release) if release else None
         self._abi: Abi | None = None
 
     def borrow(self, sample: Any) -> Loan:

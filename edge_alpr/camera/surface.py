@@ -6,15 +6,13 @@ A `NvBufSurface` has grown once. L4T r35 and r36 (JetPack 5 and 6) have it in 64
 
 from __future__ import annotations
 
-import re
 from ctypes import Structure, c_bool, c_int, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edge_alpr.errors import SurfaceError
+from edge_alpr.l4t import RELEASE_FILE
 
-RELEASE_FILE = Path("/etc/nv_tegra_release")
 PITCH_LINEAR = 0
 LUMA_FORMATS = {6: "NV12", 7: "NV12_ER", 33: "NV12_709", 34: "NV12_709_ER", 36: "NV12_2020"}
 """Colour formats whose first plane is 8-bit luma."""
@@ -148,13 +146,3 @@ def choose_abi(size: int, release: int | None) -> Abi:
         "multimedia libraries are not this release's; install the matching nvidia-l4t-multimedia, or read frames from "
         "system memory"
     )
-
-
-def l4t_release(path: Path = RELEASE_FILE) -> int | None:
-    """The major L4T release (36 for `# R36 (release), REVISION: 4.3, …`); None where the file does not tell."""
-    try:
-        first = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
-    except OSError:
-        return None
-    found = re.match(r"# R(\d+) ", first)
-    return int(found[1]) if found else None

@@ -22,14 +22,13 @@ from edge_alpr.ops.governor import Governor
 from edge_alpr.ops.heart_sinks import HeartSink
 from edge_alpr.ops.heartbeat import BoardBeat, Heartbeat, LevelBeat, Mark, camera_beats, keeping_up, percentiles
 from edge_alpr.pipeline import iso_utc
+from edge_alpr.timings import Recent
 from edge_alpr.types import SourceCounters
 
 FIRST_S = 5.0
 """The first heartbeat comes so long after the start, or sooner where they follow each other sooner."""
 _MARKS = 30
 """The interval is known to a share of one in so many."""
-_FRAMES = 4096
-"""Latencies remembered; those of more frames in an interval are of its latest ones."""
 _PATIENCE_S = 5.0
 """How long a sink that hangs may keep the drive from ending."""
 _log = logging.getLogger(__name__)
@@ -45,27 +44,22 @@ class Signs:
     told: Callable[[], tuple[int, int]]
     """Events confirmed and withdrawn so far."""
     models: Callable[[], dict[str, str]]
+    spent: Recent
+    """Milliseconds of each searched frame, in hand to told."""
 
 
 class Heart:
-    """Use it as a context manager; leaving it sends the last heartbeat. `frame` and `govern` cost next to nothing."""
+    """Use it as a context manager; leaving it sends the last heartbeat."""
 
     def __init__(self, signs: Signs, sinks: Sequence[HeartSink], every_s: float) -> None:
         self._signs, self._sinks, self._every_s = signs, sinks, every_s
-        self._lock = threading.Lock()
-        self._spent: deque[tuple[float, float]] = deque(maxlen=_FRAMES)
         self._level: LevelBeat | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
         self._error = ""
         self._begun_s = time.monotonic()
-        self._marks: deque[Mark] = deque([Mark.of(signs.cameras(), self._begun_s)], maxlen=_MARKS + 1)
+        self._marks: deque[Mark] = deque([self._mark(self._begun_s)], maxlen=_MARKS + 1)
         self._failing: set[int] = set()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-
-    def frame(self, ms: float) -> None:
-        """A searched frame is done, `ms` after it was in hand."""
-        with self._lock:
-            self._spent.append((time.monotonic(), ms))
 
     def govern(self, governor: Governor) -> None:
         """Note the governor's level; a change is told at once. Call it on the thread that asks the governor."""
@@ -101,16 +95,17 @@ class Heart:
             if now_s >= due_s:
                 due_s = now_s + self._every_s
             if now_s - self._marks[-1].at_s >= self._every_s / _MARKS:
-                self._marks.append(Mark.of(self._signs.cameras(), now_s))
+                self._marks.append(self._mark(now_s))
         self._send(self._beat(time.monotonic(), running=False))
+
+    def _mark(self, now_s: float) -> Mark:
+        return Mark.of(self._signs.cameras(), now_s, self._signs.spent.count)
 
     def _beat(self, now_s: float, running: bool) -> Heartbeat:
         signs, level, board = self._signs, self._level, self._signs.board()
         then, sources = self._marks[0], signs.cameras()
         cameras = camera_beats(then, Mark.of(sources, now_s), sources)
-        with self._lock:
-            spent = list(self._spent)
-        p50, p99 = percentiles([ms for at_s, ms in spent if at_s >= then.at_s])
+        p50, p99 = percentiles(signs.spent.since(then.timed))
         confirmed, withdrawn = signs.told()
         return Heartbeat(
             device_id=signs.device_id,

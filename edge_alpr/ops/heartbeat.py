@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Self
 
 from edge_alpr.ops.governor import Governor
@@ -87,15 +88,19 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What the cameras had gone through at a moment of the monotonic clock: frames, dropped, restarts."""
+    """What the cameras had gone through at a moment of the monotonic clock: frames, dropped, restarts.
+
+    `timed` are the frames whose time was taken until then.
+    """
 
     at_s: float
     counts: dict[str, tuple[int, int, int]]
+    timed: int = 0
 
     @classmethod
-    def of(cls, cameras: Mapping[str, SourceCounters], at_s: float) -> Self:
+    def of(cls, cameras: Mapping[str, SourceCounters], at_s: float, timed: int = 0) -> Self:
         """Now."""
-        return cls(at_s, {name: (c.frames, c.dropped, c.restarts) for name, c in cameras.items()})
+        return cls(at_s, {name: (c.frames, c.dropped, c.restarts) for name, c in cameras.items()}, timed)
 
 
 def camera_beats(then: Mark, now: Mark, cameras: Mapping[str, SourceCounters]) -> tuple[CameraBeat, ...]:
@@ -116,9 +121,9 @@ def keeping_up(cameras: Sequence[CameraBeat], level: LevelBeat | None) -> bool:
     return full and bool(cameras) and all(c.frames and not c.dropped for c in cameras)
 
 
-def percentiles(values_ms: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+def percentiles(values_ms: Sequence[float] | NDArray[np.float32]) -> tuple[float, float] | tuple[None, None]:
     """The 50th and the 99th."""
-    if not values_ms:
+    if not len(values_ms):
         return None, None
     p50, p99 = np.percentile(values_ms, (50, 99))
     return round(float(p50), 2), round(float(p99), 2)
