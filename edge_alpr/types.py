@@ -7,8 +7,9 @@ right, bottom right, bottom left. Scores are 0 to 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
@@ -45,6 +46,10 @@ class DevicePlane:
     memory: Memory
 
 
+HostPixels: TypeAlias = tuple[Luma, tuple[Luma, ...]]
+"""Luma and chroma of a frame as `Frame` has them, in the host's memory."""
+
+
 def _nothing() -> None:
     return None
 
@@ -70,6 +75,20 @@ class Frame:
     origin: str = ""
     """The file this frame came from, where there is one."""
     plane: DevicePlane | None = None
+    look: Callable[[], AbstractContextManager[HostPixels]] | None = None
+    """Shows the processor the pixels of a frame in device memory, while it is held. See `on_host`."""
+
+    @contextmanager
+    def on_host(self) -> Iterator[Frame]:
+        """The frame as one in system memory, while this is held: itself, or its pixels mapped or brought over.
+
+        Raises `SurfaceError` where that is refused.
+        """
+        if self.plane is None or self.look is None:
+            yield self
+            return
+        with self.look() as (luma, chroma):
+            yield replace(self, luma=luma, chroma=chroma, plane=None, look=None, memory=Memory.SYSTEM)
 
     @property
     def width(self) -> int:

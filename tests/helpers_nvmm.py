@@ -30,10 +30,11 @@ from edge_alpr.camera.nvmm import NvmmBorrower
 from edge_alpr.camera.registrations import Register, load_library
 from edge_alpr.camera.surface import Params35, Params38
 from edge_alpr.errors import EdgeAlprError
+from edge_alpr.gpuhealth import GpuHealth
 from edge_alpr.types import DevicePlane, Luma, Memory
 
 NATIVE = Path(__file__).with_name("native")
-NOTHING = {"surfaces": 0, "taken": 0, "mapped": 0, "registered": 0}
+NOTHING = {"surfaces": 0, "taken": 0, "mapped": 0, "shown": 0, "registered": 0}
 OVERWRITTEN = 0xDB
 """What a surface is filled with when it goes back to its pool."""
 EGL_CALLS = (
@@ -131,12 +132,12 @@ class Standin:
         return list(self.library.nvbuf_complaints().decode().splitlines())
 
     def count(self, what: str) -> int:
-        """Of "surfaces", "taken", "mapped" or "registered"."""
+        """Of what `NOTHING` names."""
         return int(self.library.nvbuf_registered() if what == "registered" else self.library.nvbuf_count(what.encode()))
 
     def held(self) -> dict[str, int]:
         """All that a source may have forgotten."""
-        return {what: self.count(what) for what in ("surfaces", "taken", "mapped", "registered")}
+        return {what: self.count(what) for what in NOTHING}
 
     def calls(self, function: str) -> int:
         return int(self.library.nvbuf_calls(function.encode()))
@@ -145,15 +146,16 @@ class Standin:
         """The nth call of a function from now on fails."""
         self.library.nvbuf_fail(function.encode(), nth)
 
-    def borrower(self, register: Register | None = None) -> NvmmBorrower:
-        return NvmmBorrower(self.library, register or partial(ShownImage, self.library), self.release_file)
+    def borrower(self, register: Register | None = None, health: GpuHealth | None = None) -> NvmmBorrower:
+        show = register or partial(ShownImage, self.library)
+        return NvmmBorrower(self.library, show, self.release_file, health=health)
 
-    def device(self, register: Register | None = None) -> DeviceFrames:
+    def device(self, register: Register | None = None, health: GpuHealth | None = None) -> DeviceFrames:
         """Notes in `prepared` in which state each pipeline was when it was shown."""
         self.prepared: list[str] = []
         return DeviceFrames(
             Memory.NVMM,
-            partial(self.borrower, register),
+            partial(self.borrower, register, health),
             lambda pipeline: self.prepared.append(pipeline.get_state(0).state.value_nick),
         )
 

@@ -13,7 +13,7 @@ import pytest
 LAYERS = (
     "types errors models samples",
     "config geometry evidence ports feed boxes l4t",
-    "fusion path characters formats spans timings",
+    "fusion path characters formats spans timings gpuhealth",
     "passages",
     "stages stages/*",
     "camera infer sinks device display",

@@ -9,9 +9,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from ctypes import c_int, c_void_p
+from functools import partial
 from typing import Any
 
 from edge_alpr.camera.buffers import Mapping, has_feature
+from edge_alpr.camera.hostview import fetched
 from edge_alpr.camera.mapped import Layout, Loan, layout_of
 from edge_alpr.errors import MissingElementError, SurfaceError, SurfaceLostError
 from edge_alpr.types import DevicePlane, Memory
@@ -46,7 +48,7 @@ class CudaBorrower:
         except BaseException:
             mapping.release()
             raise
-        return Loan(layout, mapping.release, plane=plane)
+        return Loan(layout, mapping.release, plane=plane, look=partial(fetched, buffer, layout))
 
     def forget(self) -> None:
         """Nothing is kept."""

@@ -80,6 +80,7 @@ class Lender:
             origin=self._origin,
             memory=Memory.SYSTEM if loan.plane is None else loan.plane.memory,
             plane=loan.plane,
+            look=loan.look,
         )
         self._counters.frames += 1
         return frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_alpr.camera.bindings import gst, gst_video
 from edge_alpr.errors import SourceCorruptError
-from edge_alpr.types import DevicePlane, Luma
+from edge_alpr.types import DevicePlane, HostPixels, Luma
 
 _HALF_PLANES = {"I420": (1, 2, 1, 1), "YV12": (2, 1, 1, 1), "Y42B": (1, 2, 2, 1), "Y444": (1, 2, 2, 2)}
 """Format -> plane of U, plane of V, row step and column step to see them at half size."""
@@ -30,6 +31,8 @@ class Layout:
 
 
 _EMPTY: Luma = np.empty((0, 0), np.uint8)
+Look = Callable[[], AbstractContextManager[HostPixels]]
+"""As `Frame.look`."""
 
 
 class Loan:
@@ -44,12 +47,14 @@ class Loan:
         luma: Luma = _EMPTY,
         chroma: tuple[Luma, ...] = (),
         plane: DevicePlane | None = None,
+        look: Look | None = None,
     ) -> None:
         self._held = [give_back]
         self.layout = layout
         self.luma = luma
         self.chroma = chroma
         self.plane = plane
+        self.look = look
 
     def release(self) -> None:
         """Unmap and give the buffer back to its pool."""
@@ -57,7 +62,7 @@ class Loan:
             give_back = self._held.pop()
         except IndexError:
             return
-        self.luma, self.chroma, self.plane = _EMPTY, (), None
+        self.luma, self.chroma, self.plane, self.look = _EMPTY, (), None, None
         give_back()
 
 

@@ -7,11 +7,13 @@ surface of the pool, or, where `cudaBuffer` is filled in (Thor), directly.
 from __future__ import annotations
 
 import ctypes
+from contextlib import AbstractContextManager, ExitStack
 from ctypes import CDLL
 from pathlib import Path
 from typing import Any
 
 from edge_alpr.camera.buffers import Mapping, has_feature
+from edge_alpr.camera.hostview import mapped_surface
 from edge_alpr.camera.mapped import Layout, Loan
 from edge_alpr.camera.registrations import MOST, Register, Registrations
 from edge_alpr.camera.surface import (
@@ -21,9 +23,10 @@ from edge_alpr.camera.surface import (
     CudaBuffer,
     choose_abi,
 )
-from edge_alpr.errors import SurfaceError
+from edge_alpr.errors import SurfaceError, SurfaceLostError
+from edge_alpr.gpuhealth import GpuHealth
 from edge_alpr.l4t import RELEASE_FILE, l4t_release
-from edge_alpr.types import DevicePlane, Memory
+from edge_alpr.types import DevicePlane, HostPixels, Memory
 
 FEATURE = "memory:NVMM"
 _EGL_ROWS = 1
@@ -33,13 +36,20 @@ _REMEDY = "; put 'nvvidconv bl-output=false ! video/x-raw(memory:NVMM),format=NV
 class NvmmBorrower:
     """A `Borrower` of NVMM surfaces. `library` is `load_library()`; one borrower belongs to one pipeline at a time.
 
-    Raises `SurfaceError` for a surface that does not lie as it must, `SurfaceLostError` for a call that failed.
+    Raises `SurfaceError` for a surface that does not lie as it must, `SurfaceLostError` for a call that failed. With
+    `health` such a call is a fault, and the picture is lent mapped for the processor, as all are once the GPU is lost.
     """
 
     def __init__(
-        self, library: CDLL, register: Register, release_file: Path = RELEASE_FILE, most: int = MOST
+        self,
+        library: CDLL,
+        register: Register,
+        release_file: Path = RELEASE_FILE,
+        most: int = MOST,
+        health: GpuHealth | None = None,
     ) -> None:
         self.registrations = Registrations(library, register, most)
+        self._library, self._health = library, health
         release = l4t_release(release_file).partition(".")[0]
         self._release = int(release) if release else None
         self._abi: Abi | None = None
@@ -51,25 +61,51 @@ class NvmmBorrower:
             raise SurfaceError(f"the pictures are not in video memory ({caps.to_string()}){_REMEDY}")
         mapping = Mapping(sample.get_buffer())
         try:
-            layout, plane = self._look(mapping, caps.get_structure(0))
+            return self._lent(mapping, caps.get_structure(0))
         except BaseException:
             mapping.release()
             raise
-        return Loan(layout, mapping.release, plane=plane)
 
     def forget(self) -> None:
         """Unregister all surfaces."""
         self.registrations.forget()
         self._abi = None
 
-    def _look(self, mapping: Mapping, fields: Any) -> tuple[Layout, DevicePlane]:
+    def _lent(self, mapping: Mapping, fields: Any) -> Loan:
+        params, layout = self._examine(mapping, fields)
+
+        def look() -> AbstractContextManager[HostPixels]:
+            addresses = params.mappedAddr.addr
+            return mapped_surface(self._library, mapping.data, lambda: (addresses[0] or 0, addresses[1] or 0), layout)
+
+        plane = self._plane(mapping, params, layout)
+        if plane is not None:
+            return Loan(layout, mapping.release, plane=plane, look=look)
+        with ExitStack() as held:
+            held.callback(mapping.release)
+            luma, chroma = held.enter_context(look())
+            return Loan(layout, held.pop_all().close, luma, chroma)
+
+    def _plane(self, mapping: Mapping, params: ctypes.Structure, layout: Layout) -> DevicePlane | None:
+        """Where CUDA sees the Y plane; None where it does not, and the processor is to go on."""
+        health = self._health
+        if health is not None and health.lost:
+            return None
+        try:
+            pointer = _cuda_pointer(params) or self._egl_pointer(mapping, params, layout)
+        except SurfaceLostError as error:
+            if health is None:
+                raise
+            health.fault(error)
+            return None
+        return DevicePlane(pointer, layout.width, layout.height, layout.strides[0], Memory.NVMM)
+
+    def _examine(self, mapping: Mapping, fields: Any) -> tuple[ctypes.Structure, Layout]:
         if self._abi is None or mapping.size != self._abi.bytes or not mapping.data:
             self._abi = choose_abi(mapping.size if mapping.data else 0, self._release)
         params = _only_surface(self._abi, mapping.data)
         width, height = fields.get_int("width").value, fields.get_int("height").value
-        layout = _layout(params, width, height)
-        pointer = _cuda_pointer(params) or self._egl_pointer(mapping, params, layout)
-        return layout, DevicePlane(pointer, width, height, layout.strides[0], Memory.NVMM)
+        return params, _layout(params, width, height)
 
     def _egl_pointer(self, mapping: Mapping, params: ctypes.Structure, layout: Layout) -> int:
         frame = self.registrations.frame_of(mapping.data, params, mapping.memory)

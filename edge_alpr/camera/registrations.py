@@ -17,6 +17,11 @@ from edge_alpr.errors import EdgeAlprError, MissingElementError, SurfaceLostErro
 _log = logging.getLogger(__name__)
 _FOLDER = "/usr/lib/aarch64-linux-gnu"
 LIBRARIES = (Path(f"{_FOLDER}/nvidia/libnvbufsurface.so"), Path(f"{_FOLDER}/tegra/libnvbufsurface.so"))
+_CALLS = {
+    "NvBufSurfaceMapEglImage": 1, "NvBufSurfaceUnMapEglImage": 1,
+    "NvBufSurfaceMap": 3, "NvBufSurfaceSyncForCpu": 2, "NvBufSurfaceUnMap": 2,
+}  # fmt: skip
+"""Each takes a surface, and so many numbers."""
 _REACHABLE: set[Registrations] = set()
 """Who must not be collected: C code holds their address."""
 MOST = 64
@@ -43,9 +48,9 @@ def load_library(paths: tuple[Path, ...] = LIBRARIES) -> CDLL:
     for path in paths:
         try:
             library = CDLL(str(path))
-            for name in ("NvBufSurfaceMapEglImage", "NvBufSurfaceUnMapEglImage"):
+            for name, numbers in _CALLS.items():
                 function = getattr(library, name)
-                function.argtypes, function.restype = [c_void_p, c_int], c_int
+                function.argtypes, function.restype = [c_void_p, *[c_int] * numbers], c_int
             return library
         except (OSError, AttributeError) as error:
             reasons.append(str(error))

@@ -22,6 +22,7 @@ typedef struct {
     CudaBuffer buffer;
     uint64_t device; /* where CUDA sees its memory */
     bool taken, mapped;
+    uint8_t *shown; /* what the processor sees: the pixels only once it was synced */
     void *resource;
 } Item;
 
@@ -34,14 +35,15 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char complaints[8192];
 static Item *items[MOST];
 static uint64_t next_desc = 100;
-static int registered, calls[8], fail_at[8];
+static int registered, calls[16], fail_at[16];
 static unsigned turn;
 static __thread void *current;
 
-enum { MAP, UNMAP, REGISTER, FRAME, UNREGISTER, CURRENT, FUNCTIONS };
+enum { MAP, UNMAP, REGISTER, FRAME, UNREGISTER, CURRENT, SHOW, SYNC, HIDE, FUNCTIONS };
 static const char *names[FUNCTIONS] = {
     "NvBufSurfaceMapEglImage", "NvBufSurfaceUnMapEglImage", "cuGraphicsEGLRegisterImage",
     "cuGraphicsResourceGetMappedEglFrame", "cuGraphicsUnregisterResource", "cuCtxSetCurrent",
+    "NvBufSurfaceMap", "NvBufSurfaceSyncForCpu", "NvBufSurfaceUnMap",
 };
 
 static void complain(const char *format, ...)
@@ -91,12 +93,15 @@ static Item *item_of(void *surface, const char *who)
 const char *nvbuf_complaints(void) { return complaints; }
 int nvbuf_registered(void) { return registered; }
 
-int nvbuf_count(const char *what) /* "surfaces", "taken", "mapped" */
+int nvbuf_count(const char *what) /* "surfaces", "taken", "mapped", "shown" */
 {
     int count = 0;
     for (int i = 0; i < MOST; i++)
         if (items[i])
-            count += !strcmp(what, "taken") ? items[i]->taken : !strcmp(what, "mapped") ? items[i]->mapped : 1;
+            count += !strcmp(what, "taken")    ? items[i]->taken
+                     : !strcmp(what, "mapped") ? items[i]->mapped
+                     : !strcmp(what, "shown")  ? items[i]->shown != NULL
+                                               : 1;
     return count;
 }
 
@@ -188,6 +193,8 @@ void nvbuf_give_back(void *surface, void *buffer)
     Item *item = item_of(surface, "give back");
     if (item && !item->taken)
         complain("a surface went back twice");
+    if (item && item->shown)
+        complain("a surface went back while the processor saw it");
     if (item) {
         memset(item->params.dataPtr, OVERWRITTEN, item->params.dataSize);
         item->taken = false;
@@ -207,6 +214,8 @@ void nvbuf_destroy(void *surface)
             complain("a surface was destroyed while it was registered");
         if (item->mapped)
             complain("a surface was destroyed while it was mapped");
+        if (item->shown)
+            complain("a surface was destroyed while the processor saw it");
         if (joined.unsee && joined.unsee(item->device))
             complain("the memory of a surface could not be hidden from CUDA");
         for (int i = 0; i < MOST; i++)
@@ -258,6 +267,62 @@ int NvBufSurfaceUnMapEglImage(Surface *surface, int index)
             complain("an image was unmapped while it was registered");
         free(item->params.mappedAddr.eglImage);
         item->params.mappedAddr.eglImage = NULL;
+    }
+    pthread_mutex_unlock(&lock);
+    return bad ? -1 : 0;
+}
+
+/* For the processor: READ (0), all planes (-1). What is seen before SyncForCpu, or after UnMap, is not the picture. */
+
+int NvBufSurfaceMap(Surface *surface, int index, int plane, int type)
+{
+    pthread_mutex_lock(&lock);
+    Item *item = item_of(surface, names[SHOW]);
+    bool bad = fails(SHOW) || !item || index != 0 || plane != -1 || type != 0;
+    if (item && item->shown) {
+        complain("a surface was mapped for the processor twice");
+        bad = true;
+    }
+    if (!bad) {
+        Params *p = &item->params;
+        item->shown = malloc(p->dataSize);
+        memset(item->shown, OVERWRITTEN, p->dataSize);
+        for (int i = 0; i < 2; i++)
+            p->mappedAddr.addr[i] = item->shown + p->planeParams.offset[i];
+    }
+    pthread_mutex_unlock(&lock);
+    return bad ? -1 : 0;
+}
+
+int NvBufSurfaceSyncForCpu(Surface *surface, int index, int plane)
+{
+    pthread_mutex_lock(&lock);
+    Item *item = item_of(surface, names[SYNC]);
+    bool bad = fails(SYNC) || !item || index != 0 || plane != -1;
+    if (item && !item->shown) {
+        complain("a surface was synced that the processor does not see");
+        bad = true;
+    }
+    if (!bad)
+        memcpy(item->shown, item->params.dataPtr, item->params.dataSize);
+    pthread_mutex_unlock(&lock);
+    return bad ? -1 : 0;
+}
+
+int NvBufSurfaceUnMap(Surface *surface, int index, int plane)
+{
+    pthread_mutex_lock(&lock);
+    Item *item = item_of(surface, names[HIDE]);
+    bool bad = fails(HIDE) || !item || index != 0 || plane != -1;
+    if (item && !item->shown) {
+        complain("a surface was unmapped that the processor does not see");
+        bad = true;
+    }
+    if (!bad) {
+        memset(item->shown, OVERWRITTEN, item->params.dataSize);
+        free(item->shown);
+        item->shown = NULL;
+        memset(item->params.mappedAddr.addr, 0, sizeof item->params.mappedAddr.addr);
     }
     pthread_mutex_unlock(&lock);
     return bad ? -1 : 0;
