@@ -19,7 +19,7 @@ from edge_alpr.infer.package import configured, in_precision, load_package, ship
 from edge_alpr.infer.rungs import open_session
 from edge_alpr.ops.governor import Governor, Level
 from edge_alpr.ops.steering import Sensors, Steering
-from edge_alpr.pipeline import Effort, Identity, Lane, Pipeline, Stages, Tracking
+from edge_alpr.pipeline import Effort, Identity, Lane, Looking, Pipeline, Stages, Tracking
 from edge_alpr.spans import HeardSession, Listener, heard
 from edge_alpr.stages.again import ReadAgain
 from edge_alpr.stages.detect import Detector
@@ -136,10 +136,12 @@ def make_pipeline(
     clock_source: str = "unset",
     wrap: Callable[[Tracking], Tracking] = _plain,
     listen: Listener | None = None,
+    on_gpu: Looking | None = None,
 ) -> Pipeline:
     """A fresh pipeline: without tracks, its memory of told plates empty.
 
-    `wrap` may listen to the tracker of each camera, `listen` to the times of all stages.
+    `wrap` may listen to the tracker of each camera, `listen` to the times of all stages; `on_gpu` looks at frames
+    that lie there.
     """
 
     def lane() -> Lane:
@@ -153,14 +155,20 @@ def make_pipeline(
         lane=lane,
         decide=EventMaker(config.event, device_id(config), models.formats),
         guess=models.formats.guess,
+        on_gpu=on_gpu,
     )
     return Pipeline(stages, Identity(device_id(config), clock_source, models.identities), listen)
 
 
 def steer(
-    config: Config, models: Models, pipeline: Pipeline, governor: Governor, sensors: Sensors | None = None
+    config: Config,
+    models: Models,
+    pipeline: Pipeline,
+    governor: Governor,
+    sensors: Sensors | None = None,
+    change_tier: Callable[[Tier], None] | None = None,
 ) -> Steering:
-    """Have a governor choose what the pipeline does; opens the smaller detector besides.
+    """Have a governor choose what the pipeline does; opens the smaller detector besides. `change_tier` is the GPU's.
 
     There is one detector for all levels where the configuration names one of its own or the small tier, and where
     no small one can be opened.
@@ -175,6 +183,8 @@ def steer(
     def apply(level: Level) -> None:
         chosen = tiers.get(level.tier, models)
         pipeline.use(chosen.detect, chosen.identities)
+        if change_tier is not None:
+            change_tier(level.tier)
         pipeline.effort = Effort(level.interval, level.reads)
 
     return Steering(governor, apply, sensors)

@@ -56,6 +56,10 @@ class ModelsConfig(Section, frozen=True):
     reader: str = ""
     precision: Precision = "auto"
     """`auto`: the INT8 variant beside a package, where the processor multiplies bytes; `full` never, `int8` always."""
+    run_on: Literal["auto", "gpu", "cpu"] = "auto"
+    """`auto`: drives run on the GPU where there is one and `engines` has graphs for it; `gpu`: else an error."""
+    engines: str = "engines/build"
+    """Folder of the graphs and plans for the GPU. See docs/gpu.md."""
     threads: Natural = 0
     """Threads for a network, 0: as many as cores, at most 4; half of them in a drive, where two run at a time."""
 

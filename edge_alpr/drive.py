@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from edge_alpr.camera.several import together
 from edge_alpr.config import Config, SourceConfig
 from edge_alpr.device import BoardWatch, open_board
 from edge_alpr.device.host import usable_cores
+from edge_alpr.errors import SourceError
+from edge_alpr.gpudrive import GpuDrive, Hardware, open_gpu_drive, this_hardware
+from edge_alpr.infer.looking import Look
 from edge_alpr.infer.onnx import MOST_THREADS
 from edge_alpr.ops.governor import Governor, limits_on
 from edge_alpr.ops.heart import Heart, Signs
@@ -37,6 +41,7 @@ from edge_alpr.spans import Listener, Relay, Span
 from edge_alpr.stages.keep import encode
 from edge_alpr.types import Frame, SourceCounters, SourceInfo
 
+_log = logging.getLogger(__name__)
 _Heard: TypeAlias = tuple[Found, list[Span]]
 """What was found in a frame, and what a listener is to hear of it."""
 
@@ -65,6 +70,10 @@ class Summary:
     examples_lost: int = 0
     coasted: int = 0
     unread: int = 0
+    gpu_faults: int = 0
+    """Calls of the GPU that failed; see `GpuHealth`."""
+    gpu_lost: str = ""
+    """Why the GPU was given up in mid-drive."""
     level: str = ""
     level_changes: int = 0
     last_change: str = ""
@@ -123,7 +132,9 @@ class Drive:
         probe: Probe = UNMEASURED,
         governor: Governor | None = None,
         sensors: Sensors | None = None,
+        hardware: Hardware | None = None,
     ) -> None:
+        self._hardware = hardware or this_hardware()
         self._config = config
         self._screen = screen
         self._probe = probe
@@ -153,19 +164,22 @@ class Drive:
         self._relay = Relay(self._probe.listen)
         with ExitStack() as stack:
             models = self._load()
-            source = stack.enter_context(self._probe.around(together(config.sources, self._probe.source)))
+            gpu = self._gpu(models, stack)
+            source = stack.enter_context(self._probe.around(together(config.sources, self._opener(gpu))))
             store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
             dispatcher = Dispatcher(store, self._subscribers(stack, begin_ms))
             self._screen.opened(source.info)
             self._live = source if source.info.live else None
             if limit_s is not None:
                 self._stop_after(limit_s, stack)
-            pipeline = make_pipeline(config, models, listen=self._relay.listener)
+            look = gpu.look if gpu else None
+            pipeline = make_pipeline(config, models, listen=self._relay.listener, on_gpu=look)
             sensors = self._watched(stack, source)
-            steering = self._steering(models, pipeline, source.info.live, sensors)
+            steering = self._steering(models, pipeline, source.info.live, sensors, look)
             learning = Learning(config, models.identities, source.info.live)
             dispatcher.catch_up()
             stack.callback(self._sum_up, time.monotonic(), source, pipeline, store)
+            stack.callback(self._sum_up_gpu, look)
             stack.callback(self._close, learning)
             heart = self._heart(stack, source, pipeline, sensors)
             try:
@@ -197,6 +211,29 @@ class Drive:
                 dispatcher.catch_up()
         return self.summary
 
+    def _gpu(self, models: Models, stack: ExitStack) -> GpuDrive | None:
+        """The GPU, where there is one for this drive; a measurement's own source gives frames on the host."""
+        if self._probe.source is not open_source:
+            return None
+        return open_gpu_drive(self._config, self._hardware, models.formats.interpret, stack)
+
+    def _opener(self, gpu: GpuDrive | None) -> Callable[[SourceConfig], FrameSource]:
+        """Opens a source with frames on the GPU; one that cannot do that gives them on the host, which is told."""
+        if gpu is None:
+            return self._probe.source
+
+        def opened(source: SourceConfig) -> FrameSource:
+            try:
+                return open_source(source, device=gpu.frames)
+            except SourceError as error:
+                if self._config.models.run_on == "gpu":
+                    raise
+                plain = open_source(source)
+                _log.warning("%s: its frames do not stay on the GPU: %s", source.camera_id, error)
+                return plain
+
+        return opened
+
     def _stop_after(self, limit_s: float, stack: ExitStack) -> None:
         timer = threading.Timer(limit_s, self.stop)
         timer.daemon = True
@@ -225,12 +262,15 @@ class Drive:
         counters = source.counters
         return counters.cameras or {self._config.source.camera_id: counters}
 
-    def _steering(self, models: Models, pipeline: Pipeline, live: bool, sensors: Sensors) -> Steering | None:
+    def _steering(
+        self, models: Models, pipeline: Pipeline, live: bool, sensors: Sensors, look: Look | None
+    ) -> Steering | None:
         if self._governor is None and live and self._config.governor.enabled:
             self._governor = Governor(limits_on(self._config.governor, sensors.throttles_c))
         if self._governor is None:
             return None
-        return steer(self._config, models, pipeline, self._governor, sensors)
+        change_tier = look.change_tier if look else None
+        return steer(self._config, models, pipeline, self._governor, sensors, change_tier)
 
     def _heart(self, stack: ExitStack, source: FrameSource, pipeline: Pipeline, sensors: Sensors) -> Heart:
         """It beats only where somebody is told."""
@@ -282,6 +322,13 @@ class Drive:
         learning.close()
         counters = learning.keeper.files.counters
         self.summary.examples_kept, self.summary.examples_lost = counters.kept, counters.lost
+
+    def _sum_up_gpu(self, look: Look | None) -> None:
+        if look is None:
+            return
+        self.summary.gpu_faults, self.summary.gpu_lost = look.health.faults, look.health.lost
+        if look.identities and not look.health.lost:
+            self.summary.models = look.identities
 
     def _sum_up(self, started: float, source: FrameSource, pipeline: Pipeline, store: EventStore) -> None:
         summary, counters, counts = self.summary, source.counters, pipeline.counts

@@ -29,6 +29,15 @@ class GpuHealth:
         """A frame went through."""
         self._row = 0
 
+    def give_up(self, reason: str) -> None:
+        """It is not to be used in this drive, or no more."""
+        with self._lock:
+            if self.lost:
+                return
+            self.lost = reason
+        _log.error("the GPU is given up, the processor reads from now on: %s", reason)
+        self._given_up(reason)
+
     def fault(self, error: EdgeAlprError) -> None:
         """A call failed. The first of a row is told, and the one that ends it."""
         reason = str(error)  # a logged error would hold the frame that its traceback saw
@@ -38,8 +47,5 @@ class GpuHealth:
             last = isinstance(error, GpuLostError) or self._row >= MOST_IN_A_ROW
             if self._row == 1 and not last:
                 _log.warning("the GPU failed for a frame, the processor read it: %s", reason)
-            if self.lost or not last:
-                return
-            self.lost = reason
-        _log.error("the GPU is given up, the processor reads from now on: %s", reason)
-        self._given_up(reason)
+        if last:
+            self.give_up(reason)

@@ -10,9 +10,13 @@ from typing import Protocol
 
 from msgspec import UNSET, UnsetType
 
+from edge_alpr.errors import GpuError, ModelError, SurfaceError
 from edge_alpr.evidence import UNREAD
 from edge_alpr.geometry import pixel_box
+from edge_alpr.gpuhealth import GpuHealth
+from edge_alpr.onplane import Looked
 from edge_alpr.spans import Listener
+from edge_alpr.stages.album import Album
 from edge_alpr.stages.event import Decision
 from edge_alpr.stages.keep import patch, small_scene
 from edge_alpr.timings import Timings
@@ -20,6 +24,7 @@ from edge_alpr.types import (
     Candidate,
     Crop,
     Detection,
+    DevicePlane,
     Event,
     Floats,
     Frame,
@@ -93,6 +98,19 @@ class Deciding(Protocol):
         """Close what is open."""
 
 
+class Looking(Protocol):
+    """Finds and reads plates where the frame lies, on the GPU; `health` says whether it still does."""
+
+    health: GpuHealth
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """The networks that run there; empty before the first frame."""
+
+    def start(self, plane: DevicePlane, most: int | None) -> Looked:
+        """Find the plates and begin to read the `most` best scored. Raises `GpuError` and `ModelError`."""
+
+
 @dataclass(slots=True)
 class Lane:
     """What each camera has of its own: its motion and its tracks."""
@@ -103,6 +121,8 @@ class Lane:
     """Without, every frame is searched and every plate read, whatever the effort."""
     coasted: int = 0
     """Frames of this camera since one was searched."""
+    album: Album = field(default_factory=Album)
+    """Chooses the pictures of frames on the GPU."""
 
     def moved(self) -> Floats | None:
         """How the camera moved since its frame before; not worth knowing where nothing is followed."""
@@ -121,6 +141,8 @@ class Stages:
     decide: Deciding
     guess: Callable[[Read], RegionGuess | UnsetType] = lambda read: UNSET
     """Where a plate may come from."""
+    on_gpu: Looking | None = None
+    """For frames on the GPU, in place of the first three; what fails there is done by those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +175,8 @@ class Counts:
     """Frames that were not searched: plates were only followed."""
     unread: int = 0
     """Plates seen in a frame and left unread there."""
+    pictured: int = 0
+    """Frames on the GPU whose pixels came to the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +195,18 @@ class Found:
     epoch_ms: int
     camera_id: str
     lane: Lane
-    small: SmallLuma
+    small: SmallLuma | None
+    """None for a frame on the GPU: how the camera moved is not known there."""
     stamps: list[int]
     """When it was in hand, looked at, searched and cut, by `time.perf_counter_ns`."""
     searched: bool = False
     """Whether plates were looked for in it."""
     detections: list[Detection] = field(default_factory=list)
     crops: list[Crop] = field(default_factory=list)
-    patches: list[Luma] = field(default_factory=list)
+    patches: list[Luma | None] = field(default_factory=list)
     scene: Scene | None = None
-
+    looked: Looked | None = None
+    """Where the GPU reads: it has crops and reads."""
 
     @property
     def begun_ns(self) -> int:
@@ -216,10 +242,11 @@ class Pipeline:
     @property
     def models(self) -> dict[str, str]:
         """The identities of the networks that run now."""
-        return self._identity.models
+        on_gpu = self._stages.on_gpu
+        return self._identity.models if on_gpu is None or on_gpu.health.lost else on_gpu.identities
 
     def use(self, detect: Callable[[Luma], list[Detection]], models: dict[str, str]) -> None:
-        """Another detector from the next frame on; `models` as in `Identity`."""
+        """Another detector for frames on the host from the next one on; `models` as in `Identity`."""
         self._stages = replace(self._stages, detect=detect)
         self._identity = replace(self._identity, models=models)
 
@@ -232,7 +259,7 @@ class Pipeline:
         lane = self._lanes.get(frame.camera_id) or self._lanes.setdefault(frame.camera_id, self._stages.lane())
         start = time.perf_counter_ns()
         with frame:
-            small = lane.motion.look(frame.luma)
+            small = lane.motion.look(frame.luma) if frame.plane is None else None
             looked = time.perf_counter_ns()
             found = Found(frame.stamp_ns, frame.epoch_ms, frame.camera_id, lane, small, [start, looked])
             if self._is_due(lane):
@@ -248,6 +275,46 @@ class Pipeline:
 
     def _search(self, frame: Frame, found: Found) -> None:
         found.searched = True
+        if frame.plane is not None and self._look(frame, frame.plane, found):
+            return
+        with frame.on_host() as seen:
+            self._search_on_host(seen, found)
+
+    def _look(self, frame: Frame, plane: DevicePlane, found: Found) -> bool:
+        """Have the GPU find and begin to read; False where it did not, and the frame is as it was."""
+        on_gpu = self._stages.on_gpu
+        if on_gpu is None or on_gpu.health.lost:
+            return False
+        try:
+            looked = on_gpu.start(plane, self.effort.reads)
+            searched = time.perf_counter_ns()
+            pictures = self._pictures(frame, looked.detections, found)
+            looked.consumed()
+        except (GpuError, ModelError) as error:
+            on_gpu.health.fault(error)
+            return False
+        found.looked, found.detections = looked, looked.detections
+        found.patches, found.scene = pictures
+        found.stamps += [searched, time.perf_counter_ns()]
+        return True
+
+    def _pictures(
+        self, frame: Frame, detections: Sequence[Detection], found: Found
+    ) -> tuple[list[Luma | None], Scene | None]:
+        """Pictures of the plates that are worth one, while the GPU reads; only then pixels come to the host."""
+        none: list[Luma | None] = [None] * len(detections)
+        if not found.lane.album.wants(detections, found.stamp_ns):
+            return none, None
+        try:
+            with frame.on_host() as seen:
+                self.counts.pictured += 1
+                return [patch(seen.luma, detection) for detection in detections], small_scene(seen)
+        except SurfaceError as error:
+            if self._stages.on_gpu is not None:
+                self._stages.on_gpu.health.fault(error)
+            return none, None
+
+    def _search_on_host(self, frame: Frame, found: Found) -> None:
         found.detections = self._stages.detect(frame.luma)
         found.stamps.append(time.perf_counter_ns())
         found.crops = [self._stages.cut(frame.luma, d) for d in found.detections]
@@ -259,7 +326,8 @@ class Pipeline:
         """The second half: the texts of what was found, its tracks, and what is to be told. In the order of frames."""
         self.counts.frames += 1
         begun = time.perf_counter_ns()
-        found.lane.motion.follow(found.small)
+        if found.small is not None:
+            found.lane.motion.follow(found.small)
         if found.searched:
             return self._tell(found, begun)
         if found.lane.spare is not None:
@@ -270,8 +338,8 @@ class Pipeline:
         return []
 
     def _tell(self, found: Found, begun: int) -> list[Told]:
-        lane, crops = found.lane, found.crops
-        reads = self._read(crops, found.stamp_ns, lane)
+        lane = found.lane
+        crops, reads = self._reads_of(found)
         read = time.perf_counter_ns()
         motion = lane.moved()
         moved = time.perf_counter_ns()
@@ -286,6 +354,20 @@ class Pipeline:
         self.counts.plates += len(seen)
         self.counts.reads += sum(1 for r in reads if r.plate)
         return [self._told(decision) for decision in decisions]
+
+    def _reads_of(self, found: Found) -> tuple[list[Crop], list[Read]]:
+        looked, on_gpu = found.looked, self._stages.on_gpu
+        if looked is None or on_gpu is None:
+            return found.crops, self._read(found.crops, found.stamp_ns, found.lane)
+        try:
+            result = looked.result()
+        except (GpuError, ModelError) as error:  # the frame is gone, and with it what it said
+            on_gpu.health.fault(error)
+            result = looked.unread()
+        else:
+            on_gpu.health.good()
+        self.counts.unread += sum(1 for read in result[1] if read is UNREAD)
+        return result
 
     def _read(self, crops: Sequence[Crop], stamp_ns: int, lane: Lane) -> list[Read]:
         """The reads of a frame's crops, in their order; `UNREAD` for those beyond what is read of one frame."""
@@ -317,7 +399,7 @@ class Pipeline:
             return
         self._listen("motion", found.begun_ns, looked)
         self._listen("detect", looked, searched)
-        if found.crops:
+        if found.detections:
             self._listen("rectify", searched, cut)
             self._listen("read", begun, read)
         self._listen("motion", read, moved)
@@ -349,7 +431,7 @@ class Pipeline:
             coordinates=tuple(Point(round(float(x), 1), round(float(y), 1)) for x, y in quad),
             track_id=sighting.track_id,
             processing_time_ms=self.timings.latest(),
-            models=self._identity.models,
+            models=self.models,
             region=cleaned(self._stages.guess(sighting.read)),
         )
         return Told(event, sighting.best)

@@ -40,6 +40,10 @@ class PlaneSession(Protocol):
     def identity(self) -> str:
         """What runs: provider and the sha256 of the model, e.g. `tensorrt:1f3a…`."""
 
+    @property
+    def most(self) -> int:
+        """The most plates (rows of `extra`) that one run takes."""
+
     def run(self, plane: DevicePlane, extra: Mapping[str, NDArray[Any]] = ...) -> Tensors:
         """Run once. Raises `GpuError` (`GpuLostError`: for good) or `ModelError`; never returns partial outputs."""
 

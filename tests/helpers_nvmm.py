@@ -24,9 +24,10 @@ from helpers_camera import need_elements
 from helpers_parts import missing
 
 from edge_alpr.camera.bindings import gst
+from edge_alpr.camera.buffers import has_feature
 from edge_alpr.camera.lender import DeviceFrames
 from edge_alpr.camera.mapped import borrow
-from edge_alpr.camera.nvmm import NvmmBorrower
+from edge_alpr.camera.nvmm import FEATURE, NvmmBorrower
 from edge_alpr.camera.registrations import Register, load_library
 from edge_alpr.camera.surface import Params35, Params38
 from edge_alpr.errors import EdgeAlprError
@@ -345,6 +346,22 @@ class _Uploader:
         self.pool = None
 
 
+def _nv12_caps(caps: Any) -> Any:
+    fields = caps.get_structure(0)
+    size = ",".join(f"{name}={fields.get_int(name).value}" for name in ("width", "height"))
+    return gst().Caps.from_string(f"video/x-raw,format=NV12,{size},framerate=30/1")
+
+
+def _as_nv12(buffer: Any, caps: Any) -> Any:
+    """A picture of system memory converted as the real converter does it; its width is a multiple of four."""
+    loan = borrow(gst().Sample.new(buffer, caps, None, None))
+    u, v = loan.chroma
+    made = gst().Buffer.new_wrapped(loan.luma.tobytes() + np.stack([u, v], axis=-1).tobytes())
+    loan.release()
+    made.pts = buffer.pts
+    return made
+
+
 def _template(name: str, direction: Any, caps: str) -> Any:
     return gst().PadTemplate.new(name, direction, gst().PadPresence.ALWAYS, gst().Caps.from_string(caps))
 
@@ -358,7 +375,9 @@ def _converter() -> Any:
         __gstmetadata__ = ("Stand-in", "Filter/Converter/Video", "Uploads to surfaces of the stand-in", "edge-alpr")
         __gsttemplates__ = (
             _template("sink", names.PadDirection.SINK, "video/x-raw,format={I420,NV12}"),
-            _template("src", names.PadDirection.SRC, "video/x-raw(memory:NVMM),format=NV12"),
+            _template(
+                "src", names.PadDirection.SRC, "video/x-raw(memory:NVMM),format=NV12; video/x-raw,format=NV12"
+            ),
         )
         bl_output = GObject.Property(type=bool, default=True, nick="bl-output")
         output_buffers = GObject.Property(type=int, default=4)
@@ -375,10 +394,14 @@ def _converter() -> Any:
 
         def hear(self, _pad: Any, _parent: Any, event: Any) -> bool:
             if event.type == names.EventType.CAPS:
-                event = names.Event.new_caps(self.uploader.resize(event.parse_caps()))
+                in_surfaces = has_feature(self.out.peer_query_caps(None), FEATURE)
+                change = self.uploader.resize if in_surfaces else _nv12_caps
+                event = names.Event.new_caps(change(event.parse_caps()))
             return bool(self.out.push_event(event))
 
         def upload(self, pad: Any, _parent: Any, buffer: Any) -> Any:
+            if self.uploader.pool is None:
+                return self.out.push(_as_nv12(buffer, pad.get_current_caps()))
             return self.uploader.push(buffer, pad.get_current_caps(), self.out)
 
         def do_change_state(self, transition: Any) -> Any:

@@ -19,9 +19,9 @@ from rich.console import Console
 from standin_tensorrt import Standin, facts_of
 
 from edge_alpr.build import frames
-from edge_alpr.build.choose import choose
 from edge_alpr.build.command import Here, Request, build, this_machine
 from edge_alpr.errors import BuildError, ConfigError, EdgeAlprError, ModelError, PlanError
+from edge_alpr.infer.choose import choose
 from edge_alpr.infer.graphs import gpu_graphs, outdated
 from edge_alpr.infer.package import load_package, shipped, write_card
 from edge_alpr.infer.plan import find_plan, sidecar_path

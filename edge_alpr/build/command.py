@@ -10,7 +10,6 @@ from typing import Any
 import tomlkit
 from rich.console import Console
 
-from edge_alpr.build.choose import Choice, choose
 from edge_alpr.build.run import OpenPlan, Workshop, compile_graphs
 from edge_alpr.build.session import open_plan
 from edge_alpr.build.show import bars, show_rows
@@ -20,6 +19,7 @@ from edge_alpr.errors import BuildError, PlanError
 from edge_alpr.infer.atomic import write_whole
 from edge_alpr.infer.builder import load_builder
 from edge_alpr.infer.card import KINDS
+from edge_alpr.infer.choose import Choice, choose
 from edge_alpr.infer.graphs import gpu_graphs
 from edge_alpr.infer.machine import Machine, examine_machine
 from edge_alpr.infer.planfolder import RECIPE, PlanFolder, check_board, own_recipe

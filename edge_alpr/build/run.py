@@ -9,13 +9,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edge_alpr import __version__
-from edge_alpr.build.choose import Choice
 from edge_alpr.build.frames import golden_frames
 from edge_alpr.build.golden import check_detector, check_reader
 from edge_alpr.errors import EdgeAlprError, PlanError
 from edge_alpr.infer.atomic import write_whole
 from edge_alpr.infer.builder import build_plan
 from edge_alpr.infer.buildlog import Step
+from edge_alpr.infer.choose import Choice
 from edge_alpr.infer.graphs import Graph, settings_of
 from edge_alpr.infer.identity import Identity
 from edge_alpr.infer.plan import Golden, Plan, Sidecar, find_built, find_plan, forget_older, record_golden, write_plan

@@ -92,6 +92,11 @@ class PlaneSession(_Session):
         plane = DevicePlane(grey, pitch, rows, pitch, Memory.CUDA)
         probe(package, self._luma, (1, MOST_PLATES), lambda extra: self.run(plane, extra))
 
+    @property
+    def most(self) -> int:
+        """Plates that one run takes; 1 for a detector."""
+        return MOST_PLATES if self._fed else 1
+
     def run(self, plane: DevicePlane, extra: Mapping[str, NDArray[Any]] = EMPTY) -> Tensors:
         """Run once. Raises `GpuError`, and `ModelError` for a wrong plane."""
         address = check_plane(plane, self._luma, self._where)

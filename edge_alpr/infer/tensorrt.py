@@ -134,6 +134,11 @@ class PlaneSession(_Session):
             self._luma = check_package(package, self._engine.inputs, self._engine.outputs)
             self._probe(gpu, package)
 
+    @property
+    def most(self) -> int:
+        """Plates that the largest profile takes; 1 for a detector."""
+        return max(*self._engine.batches, 1)
+
     def run(self, plane: DevicePlane, extra: Mapping[str, NDArray[Any]] = EMPTY) -> Tensors:
         """Run once. Raises `GpuError` (`GpuLostError`: nothing will run here again), `ModelError` for a wrong plane."""
         return self._run((check_plane(plane, self._luma, self._where),), extra)

@@ -100,7 +100,7 @@ class _Track:
 
     def sighting(self, current: Observation | None, lost: bool = False) -> Sighting:
         text = canonical(self.read.plate)
-        best = (self._best.get(text) or max(self._best.values(), key=lambda kept: kept[0]))[1]
+        best = self._picture_of(text)
         return Sighting(
             track_id=self.track_id,
             camera_id=self.camera_id,
@@ -116,6 +116,11 @@ class _Track:
             epoch_end=self.last.epoch_ms,
             lost=lost,
         )
+
+    def _picture_of(self, text: str) -> Observation:
+        """The best observation with this text, or of all where that one has no picture and another has."""
+        own, best = self._best.get(text), max(self._best.values(), key=_rank)
+        return best[1] if own is None or _rank(best)[0] > _rank(own)[0] else own[1]
 
     def _dissents_again(self, read: Read) -> bool:
         """Two wrong reads in a row are never alike: then another vehicle has taken the first one's place."""
@@ -143,13 +148,19 @@ class _Track:
         return since_s
 
     def _keep(self, text: str, worth: float, observation: Observation) -> None:
-        if text not in self._best or worth > self._best[text][0]:
-            self._best[text] = (worth, observation)
+        kept = (worth, observation)
+        if text not in self._best or _rank(kept) > _rank(self._best[text]):
+            self._best[text] = kept
         if len(self._counts) > _TEXTS:
             del self._counts[min(self._counts, key=self._counts.__getitem__)]
         if len(self._best) > _PICTURES:
-            kept = canonical(self.read.plate)
-            del self._best[min((t for t in self._best if t != kept), key=lambda t: self._best[t][0])]
+            own = canonical(self.read.plate)
+            del self._best[min((t for t in self._best if t != own), key=lambda t: _rank(self._best[t]))]
+
+
+def _rank(kept: tuple[float, Observation]) -> tuple[bool, float]:
+    """A picture is worth more than none: not every frame on the GPU has one."""
+    return kept[1].patch is not None, kept[0]
 
 
 class _Match(NamedTuple):

@@ -1,0 +1,102 @@
+"""Finding and reading plates in a frame that stays on the GPU: corners go up, corners and characters come back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_alpr.characters import posteriors
+from edge_alpr.config import DetectConfig
+from edge_alpr.evidence import UNREAD, Interpret, read_from_slots
+from edge_alpr.geometry import quad_size
+from edge_alpr.ports import PlaneRun, PlaneSession
+from edge_alpr.stages.detect import Letterbox, decode
+from edge_alpr.stages.read import ctc_slots
+from edge_alpr.stages.rectify import clipped
+from edge_alpr.types import Crop, Detection, DevicePlane, Luma, Read, Tensors
+
+_UNSEEN: Luma = np.empty((0, 0), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneNets:
+    """The networks for frames of one size and pitch."""
+
+    detector: PlaneSession
+    reader: PlaneSession
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """As events have them."""
+        return {"detector": self.detector.identity, "reader": self.reader.identity}
+
+
+class OnPlane:
+    """Looks at planes. Nothing of a frame is kept; it may be called from one thread at a time."""
+
+    def __init__(self, nets: PlaneNets, config: DetectConfig, interpret: Interpret = read_from_slots) -> None:
+        self.nets = nets
+        self._config = config
+        self._interpret = interpret
+
+    def start(self, plane: DevicePlane, most: int | None = None) -> Looked:
+        """Find the plates and begin to read the `most` best scored. Raises `GpuError` and `ModelError`."""
+        frame = (plane.width, plane.height)
+        detections = decode(self.nets.detector.run(plane), Letterbox(frame, frame), self._config)
+        wanted = detections[:most]
+        return Looked(detections, frame, *self._reading(plane, wanted), self._interpret)
+
+    def _reading(self, plane: DevicePlane, wanted: Sequence[Detection]) -> tuple[list[Tensors], PlaneRun | None]:
+        """What is read already, where the plates are more than one run takes, and the run under way."""
+        if not wanted:
+            return [], None
+        reader = self.nets.reader
+        quads = np.stack([detection.quad for detection in wanted])
+        parts = [quads[at : at + reader.most] for at in range(0, len(quads), reader.most)]
+        done = [reader.run(plane, {"quads": part}) for part in parts[:-1]]
+        return done, reader.start(plane, {"quads": parts[-1]})
+
+
+class Looked:
+    """Plates that were found in a frame and are being read."""
+
+    def __init__(
+        self,
+        detections: list[Detection],
+        frame: tuple[int, int],
+        done: list[Tensors],
+        run: PlaneRun | None,
+        interpret: Interpret,
+    ) -> None:
+        self.detections = detections
+        """Best first, quads in frame pixels."""
+        self._frame, self._done, self._run, self._interpret = frame, done, run, interpret
+
+    def consumed(self) -> None:
+        """Until the frame has been read: it may go back then. Raises `GpuError`."""
+        if self._run is not None:
+            self._run.consumed()
+
+    def result(self) -> tuple[list[Crop], list[Read]]:
+        """Crops and reads of all detections, `UNREAD` beyond those that were wanted. To be asked once.
+
+        A crop has no pixels here. Raises `GpuError`, and `ModelError` for nonsense.
+        """
+        done = [*self._done, self._run.result()] if self._run is not None else []
+        slots = [ctc_slots(chances) for part in done for chances in posteriors(part["logprobs"])]
+        reads = [self._interpret(one) for one in slots]
+        sharpness = [float(value) for part in done for value in part["sharpness"]]
+        return self._crops(sharpness), reads + [UNREAD] * (len(self.detections) - len(reads))
+
+    def unread(self) -> tuple[list[Crop], list[Read]]:
+        """The same without a read, where that failed."""
+        return self._crops([]), [UNREAD] * len(self.detections)
+
+    def _crops(self, sharpness: Sequence[float]) -> list[Crop]:
+        known = [*sharpness, *[0.0] * (len(self.detections) - len(sharpness))]
+        return [
+            Crop(_UNSEEN, detection, *quad_size(detection.quad), sharp, clipped(detection.quad, self._frame))
+            for detection, sharp in zip(self.detections, known, strict=True)
+        ]

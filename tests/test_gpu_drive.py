@@ -1,0 +1,290 @@
+"""A whole drive whose frames stay in video memory, on stand-ins for NVIDIA's libraries: the events of the processor's.
+
+Surfaces, CUDA and TensorRT are stand-ins, decoder, buffers, networks and all else are real.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from types import ModuleType
+from typing import TypeAlias
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="the graphs for the GPU are composed with onnx: pip install -e .[export]")
+
+from helpers_camera import run_pipeline
+from helpers_engines import put_graphs
+from helpers_gpu import PROFILES, Driver, checked_driver, standin_tensorrt
+from helpers_nvmm import Layout, Standin, board
+
+from edge_alpr.config import Config, DetectConfig, ModelsConfig, OutputConfig, SourceConfig, StoreConfig
+from edge_alpr.drive import Drive, Screen, Summary
+from edge_alpr.errors import GpuError
+from edge_alpr.gpudrive import Hardware
+from edge_alpr.infer.cuda import EglImage, open_gpu
+from edge_alpr.infer.recipe import load_recipes
+from edge_alpr.types import Event
+from export.compose import Plane
+
+FRAMES, SHORT, START = 89, 29, 9
+"""Of the clips; the last picture of what is cut out is one that others are made of."""
+SAMPLE = Path(__file__).resolve().parents[1] / "edge_alpr" / "samples" / "drive.mp4"
+LIMIT = 16 * 1024
+"""Bytes that may come back for a frame."""
+
+
+Driven: TypeAlias = tuple[Summary, list[Event]]
+
+
+@dataclass
+class Rig:
+    """A board of stand-ins, with the graphs for its frames."""
+
+    folder: Path
+    clip: Path
+    driver: Driver
+    trt: ModuleType
+    standin: Standin
+    thor: bool
+    pitch: int = 1536
+
+    def hardware(self) -> Hardware:
+        return Hardware(
+            gpu=lambda: open_gpu(self.driver.path),
+            frames=lambda gpu, health: self.standin.device(partial(EglImage, gpu), health),
+            recipe=lambda folder: load_recipes()["orin-nano"],
+            plans=lambda folder, recipe: lambda package: self.trt.plan_of(
+                package.model, PROFILES if package.card.reader else ()
+            ),
+        )
+
+    def config(self, name: str, run_on: str) -> Config:
+        return Config(
+            source=SourceConfig(uri=str(self.clip)),
+            models=ModelsConfig(tier="small", precision="full", run_on=run_on, engines=str(self.folder / "graphs")),
+            detect=DetectConfig(look_again=False),
+            store=StoreConfig(path=str(self.folder / name)),
+            output=OutputConfig(events=str(self.folder / f"{name}.jsonl")),
+        )
+
+    def drive(
+        self, name: str = "gpu", run_on: str = "gpu", progress: Callable[[int], None] = lambda frames: None
+    ) -> Driven:
+        with board(self.standin, Layout(pitch=self.pitch, thor=self.thor)):
+            screen = Screen(progress=progress)
+            summary = Drive(self.config(name, run_on), screen, hardware=self.hardware()).run()
+            gc.collect()
+        return summary, events_in(self.folder / f"{name}.jsonl")
+
+    def calls(self, part: str, call: str) -> int:
+        if part == "tensorrt":
+            return int(self.trt.world.calls[call])
+        return self.driver.calls(call) if call.startswith("cu") else self.standin.calls(call)
+
+    def fail(self, part: str, call: str) -> None:
+        """The next such call fails."""
+        if part == "tensorrt":
+            self.trt.world.fault = self.trt.Fault(call, 1, False)
+        elif call.startswith("cu"):
+            self.driver.fault(call)
+        else:
+            self.standin.fail(call)
+
+
+def events_in(path: Path) -> list[Event]:
+    return [msgspec.json.decode(line, type=Event) for line in path.read_bytes().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gpu-drive")
+    put_graphs(folder / "graphs", ("fp32",), Plane(1280, 720, 1536))
+    for name, frames in (("clip", FRAMES), ("short", SHORT), ("start", START)):
+        cut = f"qtdemux ! h264parse ! identity eos-after={frames + 1} ! mp4mux"
+        run_pipeline(f'filesrc location="{SAMPLE}" ! {cut} ! filesink location="{folder / name}.mp4"')
+    return folder
+
+
+@contextmanager
+def rigged(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, l4t: int, thor: bool) -> Iterator[Rig]:
+    with checked_driver() as driver:
+        standin = Standin(tmp_path, l4t)
+        standin.join(driver.lib)
+        rig = Rig(tmp_path, folder / "clip.mp4", driver, standin_tensorrt(driver, monkeypatch), standin, thor)
+        (tmp_path / "graphs").symlink_to(folder / "graphs")
+        yield rig
+        standin.part()
+
+
+@pytest.fixture
+def rig(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    with rigged(folder, tmp_path, monkeypatch, 38, thor=False) as rig:
+        yield rig
+
+
+@pytest.fixture(scope="module")
+def on_cpu(folder: Path) -> Driven:
+    """The same clip from system memory."""
+    return driven_on_cpu(folder, "clip")
+
+
+@pytest.fixture(scope="module")
+def short_on_cpu(folder: Path) -> Driven:
+    return driven_on_cpu(folder, "short")
+
+
+@cache
+def driven_on_cpu(folder: Path, clip: str) -> Driven:
+    config = Config(
+        source=SourceConfig(uri=str(folder / f"{clip}.mp4")),
+        models=ModelsConfig(tier="small", precision="full", run_on="cpu"),
+        detect=DetectConfig(look_again=False),
+        store=StoreConfig(path=str(folder / f"{clip}-store")),
+        output=OutputConfig(events=str(folder / f"{clip}.jsonl")),
+    )
+    summary = Drive(config, Screen()).run()
+    return summary, events_in(folder / f"{clip}.jsonl")
+
+
+def life(event: Event) -> tuple[object, ...]:
+    return event.state, event.plate, event.track_id, event.epoch_end - event.epoch_start, event.reads
+
+
+def told(events: list[Event]) -> list[tuple[str, str]]:
+    return [(event.state, event.plate) for event in events if event.state == "confirmed"]
+
+
+@pytest.mark.parametrize(
+    ("l4t", "thor", "clip"),
+    [(36, False, "short"), (38, False, "clip"), (38, True, "short")],
+    ids=["r36", "r38", "thor"],
+)
+def test_the_events_are_those_of_the_processor(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, l4t: int, thor: bool, clip: str
+) -> None:
+    on_cpu = driven_on_cpu(folder, clip)
+    with rigged(folder, tmp_path, monkeypatch, l4t, thor) as rig:
+        rig.clip = rig.clip.with_stem(clip)
+        summary, events = rig.drive()
+        assert (summary.frames, summary.gpu_faults, summary.gpu_lost) == (on_cpu[0].frames, 0, "")
+        assert [life(event) for event in events] == [life(event) for event in on_cpu[1]]
+        assert len(told(events)) == (3 if clip == "clip" else 1)
+        for event, other in zip(events, on_cpu[1], strict=True):
+            assert event.score == pytest.approx(other.score, abs=0.05)
+            assert {part.partition(":")[0] for part in event.models.values()} == {"tensorrt"}
+        assert {part.partition(":")[0] for part in summary.models.values()} == {"tensorrt"}
+
+
+def test_confirmed_plates_have_their_pictures_and_most_frames_send_none(rig: Rig, on_cpu: Driven) -> None:
+    shown = rig.standin.calls("NvBufSurfaceMap")
+    _, events = rig.drive()
+    shown = rig.standin.calls("NvBufSurfaceMap") - shown
+    for event in events:
+        if event.state == "confirmed":
+            plate = cv2.imread(str(rig.folder / "gpu" / event.images.plate))
+            scene = cv2.imread(str(rig.folder / "gpu" / event.images.frame))
+            assert scene.shape == (360, 640, 3)
+            assert plate.shape[1] >= event.box.xmax - event.box.xmin
+            assert np.ptp(scene.astype(int), axis=2).mean() > 1  # in colour
+    assert 3 <= shown <= FRAMES // 3
+
+
+def test_little_comes_back_for_any_frame(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_alpr.drive.usable_cores", lambda: 1)  # in turn: what comes back is this frame's
+    seen = [0]
+    rig.drive(progress=lambda frames: seen.append(rig.driver.downloaded))
+    costs = np.diff(seen)[1:]  # with the first frame the networks are tried
+    assert 0 < costs.max() < LIMIT
+    assert costs[-1] > 0
+
+
+FAULTS = (
+    *[("cuda", name) for name in ("cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuEventRecord", "cuEventSynchronize",
+                                  "cuGraphLaunch", "cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuCtxSetCurrent",
+                                  "cuGraphInstantiateWithFlags")],
+    *[("egl", name) for name in ("NvBufSurfaceMapEglImage", "cuGraphicsEGLRegisterImage", "NvBufSurfaceMap",
+                                 "cuGraphicsResourceGetMappedEglFrame", "NvBufSurfaceSyncForCpu", "NvBufSurfaceUnMap")],
+    *[("tensorrt", name) for name in ("execute_async_v3", "set_tensor_address")],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("part", "call"), FAULTS, ids=[name for _, name in FAULTS])
+def test_a_call_that_fails_once_in_mid_drive_costs_no_vehicle(
+    rig: Rig, short_on_cpu: Driven, part: str, call: str
+) -> None:
+    rig.clip = rig.clip.with_stem("short")
+    before: list[int] = []
+
+    def fail(frames: int) -> None:
+        if frames == 3:
+            before.append(rig.calls(part, call))
+            rig.fail(part, call)
+
+    summary, events = rig.drive(progress=fail)
+    assert rig.calls(part, call) > before[0]
+    assert summary.frames == short_on_cpu[0].frames
+    assert summary.gpu_lost == ""
+    assert told(events) == told(short_on_cpu[1]) != []
+
+
+AT_START = (
+    *[("cuda", name) for name in ("cuInit", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute",
+                                  "cuDriverGetVersion", "cuDeviceTotalMem_v2", "cuDevicePrimaryCtxRetain",
+                                  "cuMemAlloc_v2", "cuMemAllocHost_v2", "cuStreamCreate", "cuEventCreate",
+                                  "cuMemsetD8Async", "cuStreamSynchronize")],
+    *[("tensorrt", name) for name in ("Runtime", "deserialize_cuda_engine", "create_execution_context",
+                                      "set_optimization_profile_async", "set_input_shape", "get_tensor_shape",
+                                      "set_input_consumed_event")],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("part", "call"), AT_START, ids=[name for _, name in AT_START])
+def test_a_call_that_fails_at_the_start_leaves_the_drive_to_another_rung(rig: Rig, part: str, call: str) -> None:
+    rig.clip = rig.clip.with_stem("start")
+    before = rig.calls(part, call)
+    rig.fail(part, call)
+    summary, events = rig.drive(run_on="auto")
+    assert rig.calls(part, call) > before
+    assert summary.frames == START
+    assert told(events) == [("confirmed", "7XKM482")]
+
+
+def test_without_graphs_for_its_frames_the_processor_reads_and_says_why(
+    rig: Rig, short_on_cpu: Driven, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.clip = rig.clip.with_stem("short")
+    rig.pitch = 2048
+    summary, events = rig.drive()
+    assert "no graph takes frames of 1280x720 with 2048 bytes a row, there are: 1280x720p1536" in caplog.text
+    assert told(events) == told(short_on_cpu[1])
+    assert summary.gpu_lost and summary.models["detector"].startswith("onnxruntime-cpu")
+
+
+def test_insisting_on_a_gpu_that_is_not_there_is_an_error(rig: Rig) -> None:
+    rig.driver.fault("cuInit")
+    with pytest.raises(GpuError, match="cuInit"):
+        rig.drive()
+
+
+def test_a_gpu_that_goes_away_leaves_the_drive_to_the_processor(
+    rig: Rig, on_cpu: Driven, caplog: pytest.LogCaptureFixture
+) -> None:
+    summary, events = rig.drive(progress=lambda frames: rig.driver.lose() if frames == 40 else None)
+    assert summary.frames == on_cpu[0].frames
+    assert summary.gpu_lost
+    assert "the GPU is given up, the processor reads from now on" in caplog.text
+    assert told(events) == told(on_cpu[1])
+    assert [event.models["detector"].partition(":")[0] for event in events if event.state == "confirmed"] == [
+        "tensorrt", "onnxruntime-cpu", "onnxruntime-cpu",
+    ]  # fmt: skip
+    assert rig.driver.complaint == "a surface goes before its registration"  # nothing could be given back
+    rig.driver.reset()
