@@ -72,6 +72,9 @@ def show_summary(console: Console, summary: Summary) -> None:
         left_out = f"{summary.coasted} frames not searched, {summary.unread} plates left unread in a frame"
         changes = f"{summary.level_changes} changes, the last to '{summary.level}': {summary.last_change}"
         table.add_row("governor", f"{changes}; {left_out}")
+    if summary.gpu_faults or summary.gpu_lost:
+        given_up = f"; given up: {summary.gpu_lost}" if summary.gpu_lost else ""
+        table.add_row("GPU", f"{summary.gpu_faults} calls failed, the processor took over{given_up}")
     if summary.examples_kept:
         table.add_row("to label", f"{summary.examples_kept} hard examples kept, encrypted; see `edge-alpr label`")
     console.print()

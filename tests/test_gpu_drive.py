@@ -27,6 +27,7 @@ from helpers_gpu import PROFILES, Driver, checked_driver, standin_tensorrt
 from helpers_nvmm import Layout, Standin, board
 
 from edge_alpr.config import Config, DetectConfig, ModelsConfig, OutputConfig, SourceConfig, StoreConfig
+from edge_alpr.doctor.gpu import gpu
 from edge_alpr.drive import Drive, Screen, Summary
 from edge_alpr.errors import GpuError
 from edge_alpr.gpudrive import Hardware
@@ -288,3 +289,15 @@ def test_a_gpu_that_goes_away_leaves_the_drive_to_the_processor(
     ]  # fmt: skip
     assert rig.driver.complaint == "a surface goes before its registration"  # nothing could be given back
     rig.driver.reset()
+
+
+def test_doctor_says_which_rung_runs_each_network(rig: Rig) -> None:
+    rig.driver.fault("cuMemAlloc_v2", nth=1)
+    first = list(gpu(rig.config("doctor", "auto"), rig.hardware()))
+    second = list(gpu(rig.config("doctor", "auto"), rig.hardware()))
+    assert [(found.status, found.what.partition(":")[2]) for found in second[1:]] == [
+        ("ok", " tensorrt runs"), ("ok", " tensorrt runs"),
+    ]  # fmt: skip
+    assert (first[1].status, first[2].status) == ("limited", "ok")
+    assert "cuMemAlloc_v2" in first[1].what
+    assert second[0].what.startswith("stand-in")

@@ -26,7 +26,6 @@ from edge_alpr.infer.planfolder import RECIPE, PlanFolder, check_board, own_reci
 from edge_alpr.infer.recipe import PRECISIONS, GraphPrecision, Recipe, load_recipe, parse_recipe, recipe_text
 
 FOLDER = Path("engines/build")
-NOT_YET = "This version's drives do not run plans yet: they read with ONNX Runtime."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def _compile(choices: list[Choice], shop: Workshop, console: Console) -> None:
     with bars(console) as step:
         rows = compile_graphs(choices, shop, step)
     show_rows(rows, console)
-    console.print(NOT_YET, highlight=False, markup=False)
+    console.print("See that a drive takes them: edge-alpr doctor", highlight=False, markup=False)
     if failed := [row for row in rows if row.did == "failed"]:
         more = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
         raise PlanError(f"{failed[0].graph.package.path.stem}: {failed[0].why}{more}")
@@ -147,7 +146,7 @@ def _with_precision(text: str, precision: GraphPrecision | None) -> str:
 def _tell_unbuilt(recipe: Recipe, out: Path, why: str, console: Console) -> None:
     lines = (
         f"Graphs and recipe for {recipe.title} lie in {out}. No plans were made here: {why}.",
-        f"`edge-alpr build --models {out}` on the board makes them. {NOT_YET}",
+        f"`edge-alpr build --models {out}` on the board makes them.",
     )
     for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_alpr.config import Config
-from edge_alpr.doctor import drive, host, learning, networks, video
+from edge_alpr.doctor import drive, gpu, host, learning, networks, video
 from edge_alpr.doctor.finding import Finding, Status, from_error
 from edge_alpr.errors import EdgeAlprError
 
@@ -40,7 +40,7 @@ PROBES = (
     Probe("reader", networks.reader),
     Probe("whole way", networks.whole_way),
     Probe("run-time", networks.runtimes),
-    Probe("TensorRT", networks.tensorrt),
+    Probe(gpu.AREA, gpu.gpu),
     Probe("store", host.store),
     Probe("last drive", drive.heartbeat),
     Probe("models fit the road", learning.drift),

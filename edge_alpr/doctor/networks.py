@@ -94,11 +94,6 @@ def runtimes(config: Config) -> Iterator[Finding]:
             yield Finding("run-time", "ok", f"ONNX Runtime {_runtime_version()}: {rung} runs")
 
 
-def tensorrt(config: Config) -> Iterator[Finding]:
-    """Not in this version."""
-    yield Finding("TensorRT", "limited", "not used by this version: ONNX Runtime on the CPU is")
-
-
 def _session(config: Config, package: ModelPackage) -> Session:
     from edge_alpr.infer.rungs import open_session  # noqa: PLC0415 - one that does not load is a finding
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from edge_alpr.config import Config, Tier
 from edge_alpr.errors import EdgeAlprError, GpuError, ModelError
@@ -21,8 +22,8 @@ from edge_alpr.ports import PlaneSession
 from edge_alpr.types import DevicePlane
 
 _log = logging.getLogger(__name__)
-_Size = tuple[int, int, int]
-"""Width, height and pitch."""
+Size: TypeAlias = tuple[int, int, int]
+"""Width and height in pixels, and the bytes of a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,20 @@ class Bench:
     recipe: Recipe
     plan: PlanReader
 
-    def sizes(self) -> list[str]:
+    @property
+    def sizes(self) -> list[Size]:
         """The planes that there are graphs for."""
-        return sorted({graph.plane for graph in self.graphs})
+        return sorted({(graph.width, graph.height, graph.pitch) for graph in self.graphs})
 
-    def chosen(self, size: _Size) -> dict[str, Graph]:
+    def chosen(self, size: Size) -> dict[str, Graph]:
         """The graphs for planes of a size by kind, the detectors by tier. Raises `ModelError` where there are none."""
         fits = [graph for graph in self.graphs if (graph.width, graph.height, graph.pitch) == size]
         if not fits:
-            frame = f"{size[0]}x{size[1]} with {size[2]} bytes a row"
+            others = ", ".join(f"{width}x{height}p{pitch}" for width, height, pitch in self.sizes)
             raise ModelError(
-                f"no graph takes frames of {frame}, there are: {', '.join(self.sizes())}; make one: "
-                f"python -m export.variants --frame {size[0]}x{size[1]} --pitch {size[2]}, then: edge-alpr build"
+                f"no graph takes frames of {size[0]}x{size[1]} with {size[2]} bytes a row, there are: {others}; "
+                f"make one: python -m export.variants --frame {size[0]}x{size[1]} --pitch {size[2]}, then: "
+                "edge-alpr build"
             )
         return {choice.graph.tier or choice.graph.kind: choice.graph for choice in choose(fits, self.recipe, None)}
 
@@ -77,7 +80,7 @@ class Look:
         self.health = health
         self._tier: Tier = config.models.tier
         self._bench, self._config, self._interpret = bench, config, interpret
-        self._opened: dict[_Size, Mapping[str, OnPlane]] = {}
+        self._opened: dict[Size, Mapping[str, OnPlane]] = {}
         self._latest: OnPlane | None = None
 
     @property
@@ -96,7 +99,7 @@ class Look:
         self._latest = tiers.get(self._tier) or next(iter(tiers.values()))
         return self._latest.start(plane, most)
 
-    def _open(self, size: _Size) -> Mapping[str, OnPlane]:
+    def _open(self, size: Size) -> Mapping[str, OnPlane]:
         try:
             graphs = self._bench.chosen(size)
             reader = self._bench.opened(graphs.pop("reader"))
