@@ -56,6 +56,23 @@ def from_probabilities(chances: Floats, temperature: float = 1.0) -> Floats:
     return np.asarray(chances / totals, np.float32)
 
 
+def from_best(best: Floats, classes: NDArray[np.uint8], count: int, temperature: float = 1.0) -> Floats:
+    """The same of the best few log-probabilities of each step, (N, T, K), and their classes of `count`.
+
+    What they leave of 1 is shared out evenly among the other classes: it tells how likely any of them is, no more.
+    Raises `ModelError`.
+    """
+    with np.errstate(over="ignore"):
+        known = np.exp(best.astype(np.float32))
+    totals = known.sum(axis=-1, keepdims=True)
+    if not bool(np.all(totals < 1 + _SLACK)) or classes.max(initial=0) >= count:
+        raise _nonsense("log-probabilities")
+    left = np.maximum(1 - totals, 0) / max(count - best.shape[-1], 1)
+    chances = np.repeat(left, count, axis=-1)
+    np.put_along_axis(chances, classes.astype(np.intp), known, axis=-1)
+    return from_probabilities(chances, temperature)
+
+
 def _nonsense(wanted: str) -> ModelError:
     return ModelError(
         f"the reader gives no {wanted}; mend [reader] output in its card or use another package ([models] reader)"

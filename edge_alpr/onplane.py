@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_alpr.characters import posteriors
+from edge_alpr.characters import folding
 from edge_alpr.config import DetectConfig
 from edge_alpr.evidence import UNREAD, Interpret, read_from_slots
 from edge_alpr.geometry import quad_size
 from edge_alpr.ports import PlaneRun, PlaneSession
 from edge_alpr.stages.detect import Letterbox, decode
-from edge_alpr.stages.read import ctc_slots
+from edge_alpr.stages.read import SHARPNESS, ReaderSpec, ctc_slots, plane_chances
 from edge_alpr.stages.rectify import clipped
 from edge_alpr.types import Crop, Detection, DevicePlane, Luma, Read, Tensors
 
@@ -26,6 +26,8 @@ class PlaneNets:
 
     detector: PlaneSession
     reader: PlaneSession
+    spec: ReaderSpec
+    """Of the reader."""
 
     @property
     def identities(self) -> dict[str, str]:
@@ -39,14 +41,14 @@ class OnPlane:
     def __init__(self, nets: PlaneNets, config: DetectConfig, interpret: Interpret = read_from_slots) -> None:
         self.nets = nets
         self._config = config
-        self._interpret = interpret
+        self._read = Interpreter(nets.spec, interpret)
 
     def start(self, plane: DevicePlane, most: int | None = None) -> Looked:
         """Find the plates and begin to read the `most` best scored. Raises `GpuError` and `ModelError`."""
         frame = (plane.width, plane.height)
         detections = decode(self.nets.detector.run(plane), Letterbox(frame, frame), self._config)
         wanted = detections[:most]
-        return Looked(detections, frame, *self._reading(plane, wanted), self._interpret)
+        return Looked(detections, frame, *self._reading(plane, wanted), self._read)
 
     def _reading(self, plane: DevicePlane, wanted: Sequence[Detection]) -> tuple[list[Tensors], PlaneRun | None]:
         """What is read already, where the plates are more than one run takes, and the run under way."""
@@ -59,6 +61,17 @@ class OnPlane:
         return done, reader.start(plane, {"quads": parts[-1]})
 
 
+class Interpreter:
+    """What a reader for planes answers, to reads."""
+
+    def __init__(self, spec: ReaderSpec, interpret: Interpret) -> None:
+        self._spec, self._interpret, self._matrix = spec, interpret, folding(spec.alphabet, spec.blank)
+
+    def __call__(self, outputs: Tensors) -> list[Read]:
+        """The reads of one run. Raises `ModelError` for nonsense."""
+        return [self._interpret(ctc_slots(one)) for one in plane_chances(outputs, self._spec, self._matrix)]
+
+
 class Looked:
     """Plates that were found in a frame and are being read."""
 
@@ -68,11 +81,11 @@ class Looked:
         frame: tuple[int, int],
         done: list[Tensors],
         run: PlaneRun | None,
-        interpret: Interpret,
+        read: Interpreter,
     ) -> None:
         self.detections = detections
         """Best first, quads in frame pixels."""
-        self._frame, self._done, self._run, self._interpret = frame, done, run, interpret
+        self._frame, self._done, self._run, self._read = frame, done, run, read
 
     def consumed(self) -> None:
         """Until the frame has been read: it may go back then. Raises `GpuError`."""
@@ -85,9 +98,8 @@ class Looked:
         A crop has no pixels here. Raises `GpuError`, and `ModelError` for nonsense.
         """
         done = [*self._done, self._run.result()] if self._run is not None else []
-        slots = [ctc_slots(chances) for part in done for chances in posteriors(part["logprobs"])]
-        reads = [self._interpret(one) for one in slots]
-        sharpness = [float(value) for part in done for value in part["sharpness"]]
+        reads = [read for part in done for read in self._read(part)]
+        sharpness = [float(value) for part in done for value in part[SHARPNESS]]
         return self._crops(sharpness), reads + [UNREAD] * (len(self.detections) - len(reads))
 
     def unread(self) -> tuple[list[Crop], list[Read]]:

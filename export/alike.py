@@ -11,14 +11,14 @@ import numpy as np
 from onnx import ModelProto
 
 from edge_alpr.camera.pictures import load_luma
-from edge_alpr.characters import posteriors
 from edge_alpr.config import DetectConfig
 from edge_alpr.evaluate import load_dataset
 from edge_alpr.evaluate.stills import MATCH_IOU
 from edge_alpr.evidence import read_from_slots
 from edge_alpr.geometry import box_iou, quad_box
 from edge_alpr.stages.detect import Letterbox, decode
-from edge_alpr.stages.read import ctc_slots
+from edge_alpr.stages.read import SHIPPED as READER
+from edge_alpr.stages.read import ctc_slots, plane_chances
 from edge_alpr.types import Detection, Floats, Luma, Read
 from export.compose import BATCHES, Plane, detector_for_gpu, reader_for_gpu
 from export.product import CoreSession, Find, ReadPlates, same_plates
@@ -93,8 +93,8 @@ class GpuPair:
             quads = np.stack([plate.quad for plate in plates[first : first + BATCHES[-1]]])
             size = next(size for size in BATCHES if size >= len(quads))
             filled: Floats = np.concatenate([quads, np.repeat(quads[:1], size - len(quads), axis=0)])
-            logprobs = self._reader.run({"luma": self._surface, "quads": filled})["logprobs"][: len(quads)]
-            reads += [read_from_slots(ctc_slots(chances)) for chances in posteriors(logprobs)]
+            chances = plane_chances(self._reader.run({"luma": self._surface, "quads": filled}), READER, None)
+            reads += [read_from_slots(ctc_slots(one)) for one in chances[: len(quads)]]
         return reads
 
 

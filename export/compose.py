@@ -13,12 +13,15 @@ import onnx
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from edge_alpr.stages.detect import letterbox
+from edge_alpr.stages.read import BEST, CLASSES, SHARPNESS
 from export.nodes import Nodes, cast_target, entry, rename_output, value
 from export.perspective import mean_and_std, normalised, sharpness, upright
 from export.resize import resize, whole_factors
 
 BATCHES = (1, 2, 4, 8)
 """Plates a run, one TensorRT profile each."""
+KEPT = 5
+"""Classes of each step that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +64,44 @@ def detector_for_gpu(core: ModelProto, plane: Plane, pad: int) -> ModelProto:
     return _checked(model)
 
 
-def reader_for_gpu(core: ModelProto, plane: Plane) -> ModelProto:
-    """`luma` (1, 1, H, pitch) uint8 and `quads` (N, 4, 2) float32, frame pixels, to `logprobs` and `sharpness`.
+def reader_for_gpu(core: ModelProto, plane: Plane, kept: int = KEPT) -> ModelProto:
+    """`luma` (1, 1, H, pitch) uint8 and `quads` (N, 4, 2) float32, frame pixels, to what `stages.read` names.
 
-    `sharpness` (N,) is that of `stages.rectify`: on the GPU nobody else sees the crop.
+    `best` (N, T, K) float16 are the `kept` likeliest log-probabilities of each step, `classes` (N, T, K) uint8 their
+    classes: all of them would be ten times the bytes. `sharpness` (N,) float32 is that of `stages.rectify`: on the
+    GPU nobody else sees the crop.
     """
     front = Nodes("plate")
     crops = upright(front, _pixels(front, plane), "quads", (plane.width, plane.height))
     centred, std = mean_and_std(front, crops)
-    front.op("Reshape", sharpness(front, centred, std), front.whole([-1]), called="sharpness")
+    front.op("Reshape", sharpness(front, centred, std), front.whole([-1]), called=SHARPNESS)
     light = _as_type(front, normalised(front, centred, std), cast_target(entry(core.graph)))
     model = _with_front(core, front, light)
     model.graph.input[0].CopyFrom(_luma(plane))
     model.graph.input.append(value("quads", TensorProto.FLOAT, ("n", 4, 2)))
-    model.graph.output.append(value("sharpness", TensorProto.FLOAT, ("n",)))
+    steps, classes = (int(size.dim_value) for size in model.graph.output[0].type.tensor_type.shape.dim[1:])
+    _keep_best(model, min(kept, classes), steps)
+    model.graph.output.append(value(SHARPNESS, TensorProto.FLOAT, ("n",)))
     return _checked(model)
 
 
-def bytes_out(plates: int, top_k: int = 64, steps: int = 64, classes: int = 37) -> int:
-    """Bytes that leave the GPU for a frame: scores and quads, log-probabilities and sharpness of so many plates."""
-    return 4 * (top_k * (1 + 8) + plates * (steps * classes + 1))
+def _keep_best(model: ModelProto, kept: int, steps: int) -> None:
+    """The best of each step in place of all. TensorRT gives bytes only from a Cast of floats."""
+    graph, back = model.graph, Nodes("back")
+    everything = graph.output[0].name
+    values, indices = back.ops("TopK", (everything, back.whole([kept])), ["back/values", "back/indices"], axis=-1)
+    back.op("Cast", values, called=BEST, to=TensorProto.FLOAT16)
+    back.op("Cast", back.op("Cast", indices, to=TensorProto.FLOAT), called=CLASSES, to=TensorProto.UINT8)
+    graph.node.extend(back.nodes)
+    graph.initializer.extend(back.constants)
+    del graph.output[:]
+    graph.output.append(value(BEST, TensorProto.FLOAT16, ("n", steps, kept)))
+    graph.output.append(value(CLASSES, TensorProto.UINT8, ("n", steps, kept)))
+
+
+def bytes_out(plates: int, top_k: int = 64, steps: int = 64) -> int:
+    """Bytes that leave the GPU for a frame: scores and quads, the best of each step and sharpness of so many plates."""
+    return 4 * top_k * (1 + 8) + plates * (steps * KEPT * 3 + 4)
 
 
 def _pixels(nodes: Nodes, plane: Plane) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from export.nodes import initializers
 
@@ -50,11 +50,20 @@ def _ports(model: ModelProto) -> Iterator[str]:
         kind = port.type.tensor_type.elem_type
         if kind not in TYPES:
             yield f"{port.name} is {TensorProto.DataType.Name(kind)}: only float, half and bytes are bound"
-        if kind == TensorProto.UINT8:
-            readers = {node.op_type for node in graph.node if port.name in node.input}
-            if readers != {"Cast"}:
-                fed = ", ".join(sorted(readers)) or "nothing"
-                yield f"{port.name} is bytes and feeds {fed}: a Cast must come first"
+    for port in graph.input:
+        readers = {node.op_type for node in graph.node if port.name in node.input}
+        if port.type.tensor_type.elem_type == TensorProto.UINT8 and readers != {"Cast"}:
+            fed = ", ".join(sorted(readers)) or "nothing"
+            yield f"{port.name} is bytes and feeds {fed}: a Cast must come first"
+    casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
+    floats = {out for node in graph.node for out in node.output if node.op_type == "Cast" and _gives_floats(node)}
+    for port in graph.output:
+        if port.type.tensor_type.elem_type == TensorProto.UINT8 and casts.get(port.name) not in floats:
+            yield f"{port.name} is bytes: they must come from a Cast of a Cast to floats"
+
+
+def _gives_floats(cast: NodeProto) -> bool:
+    return any(one.name == "to" and one.i in (TensorProto.FLOAT, TensorProto.FLOAT16) for one in cast.attribute)
 
 
 def _top_k(model: ModelProto) -> Iterator[str]:

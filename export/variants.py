@@ -25,6 +25,7 @@ from edge_alpr.camera.pictures import load_luma
 from edge_alpr.evaluate import load_dataset
 from edge_alpr.infer.card import Card, InputCard, Kind, OutputCard, VariantCard
 from edge_alpr.infer.package import ModelPackage, list_packages, write_card
+from edge_alpr.stages.read import BEST, CLASSES, SHARPNESS
 from edge_alpr.types import Tensors
 from export.alike import Alike, GpuPair, compare, frames_of
 from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, reader_for_gpu
@@ -206,7 +207,7 @@ def _card(variant: Variant, plane: Plane) -> Card:
         changes["input"] = InputCard(name="luma", shape=shape, dtype="uint8", layout="luma")
         if variant.kind == "reader":
             made["quads"] = f"second input, float32 (N, 4, 2); profiles {', '.join(map(str, BATCHES))}"
-            changes["output"] = OutputCard(names=("logprobs", "sharpness"))
+            changes["output"] = OutputCard(names=(BEST, CLASSES, SHARPNESS))
         changes["data"] = {**card.data, **made}
     if loss:
         changes["figures"] = {

@@ -173,11 +173,13 @@ def adder(folder: Path) -> ModelPackage:
         helper.make_node("Add", ["sum", "mean"], ["both"]),
         helper.make_node("Reshape", ["both", "flat"], ["sharpness"]),
         helper.make_node("Reshape", ["both", "deep"], ["cell"]),
-        helper.make_node("Add", ["cell", "grid"], ["logprobs"]),
+        helper.make_node("Add", ["cell", "grid"], ["level"]),
+        helper.make_node("Cast", ["level"], ["best"], to=TensorProto.FLOAT16),
+        helper.make_node("Cast", ["level"], ["classes"], to=TensorProto.UINT8),
     ]
     stored = {
         "last": np.array([1]), "flat": np.array([-1]), "deep": np.array([-1, 1, 1]),
-        "grid": np.arange(64 * 37, dtype=np.float32).reshape(1, 64, 37),
+        "grid": np.arange(64 * 5, dtype=np.float32).reshape(1, 64, 5) / 8,
     }  # fmt: skip
     graph = helper.make_graph(
         nodes, "adder",
@@ -186,7 +188,8 @@ def adder(folder: Path) -> ModelPackage:
             helper.make_tensor_value_info("quads", TensorProto.FLOAT, ["n", 4, 2]),
         ],
         [
-            helper.make_tensor_value_info("logprobs", TensorProto.FLOAT, ["n", 64, 37]),
+            helper.make_tensor_value_info("best", TensorProto.FLOAT16, ["n", 64, 5]),
+            helper.make_tensor_value_info("classes", TensorProto.UINT8, ["n", 64, 5]),
             helper.make_tensor_value_info("sharpness", TensorProto.FLOAT, ["n"]),
         ],
         [numpy_helper.from_array(value, name) for name, value in stored.items()],
@@ -199,7 +202,7 @@ def adder(folder: Path) -> ModelPackage:
 def plane_reader_card() -> Card:
     source = InputCard(name="luma", shape=(1, 1, HEIGHT, PITCH), dtype="uint8", layout="luma")
     return msgspec.structs.replace(
-        card("reader"), input=source, output=OutputCard(names=("logprobs", "sharpness"))
+        card("reader"), input=source, output=OutputCard(names=("best", "classes", "sharpness"))
     )
 
 

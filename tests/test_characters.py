@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_alpr.characters import CHANCES, OutputKind, class_columns, folding, posteriors
+from edge_alpr.characters import CHANCES, OutputKind, class_columns, folding, from_best, posteriors
 from edge_alpr.errors import ModelError
 from edge_alpr.evidence import ALPHABET, NONE
 from edge_alpr.types import Floats
@@ -98,3 +98,23 @@ def test_both_cases_and_all_foreign_signs_are_summed() -> None:
     folded = np.array([0.1, 0.2, 0.3, 0.15, 0.25], np.float32) @ matrix
     assert folded[10] == pytest.approx(0.5)
     assert folded[NONE] == pytest.approx(0.5)
+
+
+def test_the_best_few_of_each_step_say_nearly_what_all_do():
+    rng = np.random.default_rng(2)
+    everything = logprobs((20 * rng.normal(size=(3, 64, 37))).astype(np.float32))
+    classes = np.argsort(-everything, axis=2)[..., :5].astype(np.uint8)
+    best = np.take_along_axis(everything, classes.astype(int), axis=2).astype(np.float16)
+    for temperature in (1.0, 0.9):
+        found, wanted = from_best(best, classes, 37, temperature), posteriors(everything, temperature)
+        assert found.dtype == np.float32
+        assert found.sum(axis=2) == pytest.approx(1, abs=1e-5)
+        assert np.abs(found - wanted).max() < 0.03
+        assert np.array_equal(found.argmax(axis=2), wanted.argmax(axis=2))
+
+
+@pytest.mark.parametrize(("best", "worst"), [(np.nan, 0), (3.0, 0), (-50.0, 99)])
+def test_the_best_of_a_broken_reader_are_refused(best: float, worst: int):
+    values, classes = np.full((1, 4, 5), best, np.float16), np.full((1, 4, 5), worst, np.uint8)
+    with pytest.raises(ModelError, match="the reader gives no"):
+        from_best(values, classes, 37)

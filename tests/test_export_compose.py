@@ -17,7 +17,7 @@ from edge_alpr.config import DetectConfig
 from edge_alpr.geometry import box_quad, quad_size
 from edge_alpr.stages.detect import Detector, letterbox
 from edge_alpr.stages.rectify import cut
-from edge_alpr.types import Detection, Luma
+from edge_alpr.types import Detection, Floats, Luma, Tensors
 from export.alike import Alike, GpuPair, compare, frames_of
 from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, reader_for_gpu
 from export.nodes import load_full
@@ -47,6 +47,13 @@ def eye(rows: int, columns: int) -> ModelProto:
     return _core(nodes, {"corners": quads, "one": np.float32(1)}, ("luma", [1, 1, rows, columns]), {
         "scores": [1, rows * columns], "quads": [1, 1, 4, 2]
     })  # fmt: skip
+
+
+def shown(found: Tensors) -> Floats:
+    """The light that `crop_eye` was shown, (N, 32, 128), of a graph that keeps all classes."""
+    light = np.zeros(found["best"].shape, np.float32)
+    np.put_along_axis(light, found["classes"].astype(int), found["best"].astype(np.float32), axis=2)
+    return light
 
 
 def crop_eye() -> ModelProto:
@@ -152,13 +159,13 @@ def quads_of(plane: Plane) -> list[NDArray[np.float32]]:
 @pytest.mark.parametrize("count", BATCHES)
 def test_the_reader_is_shown_what_the_cpu_cuts(plane: Plane, count: int):
     luma, quads = scene(plane.width, plane.height, 3), quads_of(plane)[:count]
-    session = CoreSession(reader_for_gpu(crop_eye(), plane))
+    session = CoreSession(reader_for_gpu(crop_eye(), plane, kept=128))
 
     found = session.run({"luma": surface(luma, plane), "quads": np.stack(quads)})
 
     crops = [cut(luma, Detection(quad, 1.0)) for quad in quads]
-    assert found["logprobs"].shape == (count, 32, 128)
-    for light, sharpness, crop in zip(found["logprobs"], found["sharpness"], crops, strict=True):
+    assert found["best"].shape == (count, 32, 128)
+    for light, sharpness, crop in zip(shown(found), found["sharpness"], crops, strict=True):
         assert np.abs(light - crop.image).mean() < 1.5
         assert np.corrcoef(light.ravel(), crop.image.ravel())[0, 1] > 0.999
         assert sharpness == pytest.approx(crop.sharpness, abs=0.03)
@@ -172,10 +179,11 @@ def test_a_large_plate_is_averaged_as_on_the_cpu(width: int):
     quad = box_quad(300, 200, 300 + width, 200 + width / 4)
     crop = cut(luma, Detection(quad, 1.0))
 
-    found = CoreSession(reader_for_gpu(crop_eye(), plane)).run({"luma": surface(luma, plane), "quads": quad[None]})
+    session = CoreSession(reader_for_gpu(crop_eye(), plane, kept=128))
+    found = session.run({"luma": surface(luma, plane), "quads": quad[None]})
 
     assert quad_size(quad)[0] >= 2 * 128
-    assert np.corrcoef(found["logprobs"].ravel(), crop.image.ravel())[0, 1] > 0.98
+    assert np.corrcoef(shown(found).ravel(), crop.image.ravel())[0, 1] > 0.98
     assert found["sharpness"][0] == pytest.approx(crop.sharpness, rel=0.5)
 
 
@@ -184,12 +192,12 @@ def test_quads_that_are_no_plates_harm_nobody():
     luma, good = scene(320, 200), box_quad(40, 40, 140, 66)
     turned_in = np.array([[50, 50], [60, 50], [52, 51], [50, 80]], np.float32)
     quads = np.stack([good, np.zeros((4, 2), np.float32), turned_in, np.full((4, 2), 1e7, np.float32)])
-    session = CoreSession(reader_for_gpu(crop_eye(), plane))
+    session = CoreSession(reader_for_gpu(crop_eye(), plane, kept=128))
 
-    found = session.run({"luma": surface(luma, plane), "quads": quads})["logprobs"]
+    found = session.run({"luma": surface(luma, plane), "quads": quads})["best"]
 
     assert np.isfinite(found).all()
-    assert np.array_equal(found[:1], session.run({"luma": surface(luma, plane), "quads": quads[:1]})["logprobs"])
+    assert np.array_equal(found[:1], session.run({"luma": surface(luma, plane), "quads": quads[:1]})["best"])
 
 
 def test_a_plane_is_at_least_as_long_as_it_is_wide():
@@ -206,6 +214,7 @@ def test_the_shipped_graphs_can_be_parsed_and_few_bytes_leave():
     assert sum(array.nbytes for array in found.values()) == bytes_out(0) < 16 * 1024
     read = CoreSession(reader).run({"luma": memory, "quads": np.stack(quads_of(plane)[:2])})
     assert sum(array.nbytes for array in read.values()) == bytes_out(2) - bytes_out(0)
+    assert bytes_out(12) < 16 * 1024
 
 
 def test_what_the_parser_refuses_is_named():
@@ -218,6 +227,13 @@ def test_what_the_parser_refuses_is_named():
         "NonMaxSuppression is not in the list of what is parsed",
         "luma is bytes and feeds Cast, NonMaxSuppression: a Cast must come first",
     ]
+
+
+def test_bytes_must_come_from_floats():
+    model = reader_for_gpu(shipped("reader"), Plane(640, 384, 640))
+    cast = next(node for node in model.graph.node if node.output[0] == "classes")
+    cast.input[0] = "back/indices"
+    assert problems(model) == ["classes is bytes: they must come from a Cast of a Cast to floats"]
 
 
 def test_a_difference_fails_the_comparison():

@@ -185,5 +185,5 @@ def test_a_written_variant_is_a_package(tmp_path: Path):
     written = load_package(tmp_path / "plate-reader-gpu-640x360p768-fp32.onnx")
     assert file_name(variant, plane) == written.path.name
     assert written.card.input.shape == (1, 1, 360, 768)
-    assert written.card.output.names == ("logprobs", "sharpness")
+    assert written.card.output.names == ("best", "classes", "sharpness")
     assert package.card.sha256 in str(written.card.data["made_from"])

@@ -25,7 +25,7 @@ from edge_alpr.infer.plan import Golden
 from edge_alpr.infer.recipe import GraphPrecision
 from edge_alpr.ports import Session
 from edge_alpr.stages.detect import Letterbox, decode
-from edge_alpr.stages.read import column_chances, ctc_slots
+from edge_alpr.stages.read import ctc_slots, plane_chances
 from edge_alpr.types import Detection, Luma, Read, Tensors
 
 SURE = 0.6
@@ -182,7 +182,7 @@ def _sure(read: Read) -> bool:
 
 def _reads(outputs: Tensors, graph: Graph) -> list[Read]:
     spec = adapt.reader_spec(graph.package.card)
-    chances = column_chances(outputs[spec.output], spec, folding(spec.alphabet, spec.blank))
+    chances = plane_chances(outputs, spec, folding(spec.alphabet, spec.blank))
     return [read_from_slots(ctc_slots(one)) for one in chances]
 
 

@@ -12,6 +12,7 @@ from edge_alpr.config import Config, Tier
 from edge_alpr.errors import EdgeAlprError, GpuError, ModelError
 from edge_alpr.evidence import Interpret
 from edge_alpr.gpuhealth import GpuHealth
+from edge_alpr.infer import adapt
 from edge_alpr.infer.choose import choose
 from edge_alpr.infer.cuda import Gpu
 from edge_alpr.infer.graphs import Graph, gpu_graphs
@@ -102,9 +103,10 @@ class Look:
     def _open(self, size: Size) -> Mapping[str, OnPlane]:
         try:
             graphs = self._bench.chosen(size)
-            reader = self._bench.opened(graphs.pop("reader"))
+            read = graphs.pop("reader")
+            reader, spec = self._bench.opened(read), adapt.reader_spec(read.package.card)
             tiers = {
-                tier: OnPlane(PlaneNets(self._bench.opened(graph), reader), self._config.detect, self._interpret)
+                tier: OnPlane(PlaneNets(self._bench.opened(graph), reader, spec), self._config.detect, self._interpret)
                 for tier, graph in graphs.items()
                 if tier in self._wanted()
             }

@@ -13,6 +13,7 @@ from edge_alpr.geometry import box_quad
 from edge_alpr.infer.contract import Port
 from edge_alpr.infer.cuda import ALIGNMENT
 from edge_alpr.infer.package import ModelPackage
+from edge_alpr.stages.read import BEST, CLASSES, SHARPNESS
 from edge_alpr.types import DevicePlane, Memory, Tensors
 
 LUMA, QUADS = "luma", "quads"
@@ -89,14 +90,14 @@ def _check_answer(package: ModelPackage, answer: Tensors, plates: int) -> None:
     card = package.card
     if card.detector:
         k = card.detector.top_k
-        wanted = {"scores": (1, k), QUADS: (1, k, 4, 2)}
+        wanted = {"scores": ("float32", (1, k)), QUADS: ("float32", (1, k, 4, 2))}
     else:
-        classes = card.reader.classes if card.reader else 0
-        wanted = {"logprobs": (plates, 0, classes), "sharpness": (plates,)}
+        wanted = {BEST: ("float16", (plates, 0, 0)), CLASSES: ("uint8", (plates, 0, 0))}
+        wanted |= {SHARPNESS: ("float32", (plates,))}
     for name in card.output.names:
-        found, shape = answer[name], wanted.get(name, ())
-        if not _fits(found.shape, shape) or found.dtype != np.float32 or not np.isfinite(found).all():
-            given, asked = f"{found.dtype} {list(found.shape)}", f"float32 {list(shape)}, all finite,"
+        found, (dtype, shape) = answer[name], wanted.get(name, ("", ()))
+        if not _fits(found.shape, shape) or found.dtype.name != dtype or not np.isfinite(found).all():
+            given, asked = f"{found.dtype} {list(found.shape)}", f"{dtype} {list(shape)}, all finite,"
             raise ModelError(f"{package.path}: '{name}' is {given}, {asked} is wanted; build it again: edge-alpr build")
 
 

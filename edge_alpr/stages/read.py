@@ -9,12 +9,12 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from edge_alpr.characters import CHANCES, OutputKind, folding
+from edge_alpr.characters import CHANCES, OutputKind, folding, from_best
 from edge_alpr.evidence import ALPHABET, NONE, Interpret, read_from_slots
 from edge_alpr.feed import Feed, FeedBuffer
 from edge_alpr.geometry import CROP_HEIGHT, CROP_WIDTH
 from edge_alpr.ports import Session
-from edge_alpr.types import Crop, Floats, Read
+from edge_alpr.types import Crop, Floats, Read, Tensors
 
 FAINT = 0.1
 """Least chance of a character between two read ones for a slot of its own, "none" being its best guess."""
@@ -88,6 +88,17 @@ def column_chances(raw: Floats, spec: ReaderSpec, matrix: Floats | None) -> Floa
     Raises `ModelError` where the answer is not of the kind that `spec` says.
     """
     chances = CHANCES[spec.kind](raw if spec.axes == "NTC" else raw.swapaxes(0, 1), spec.temperature)
+    return chances if matrix is None else chances @ matrix
+
+
+BEST, CLASSES, SHARPNESS = "best", "classes", "sharpness"
+"""Outputs of a reader for planes: the likeliest few classes of each step, their log-probabilities, and the crops'."""
+
+
+def plane_chances(outputs: Tensors, spec: ReaderSpec, matrix: Floats | None) -> Floats:
+    """What a reader for planes answers to probabilities, as `column_chances`. Raises `ModelError`."""
+    count = len(spec.alphabet) + (spec.blank is not None)
+    chances = from_best(outputs[BEST], outputs[CLASSES], count, spec.temperature)
     return chances if matrix is None else chances @ matrix
 
 
