@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from edge_alpr.characters import folding
@@ -13,11 +14,31 @@ from edge_alpr.evidence import UNREAD, Interpret, read_from_slots
 from edge_alpr.geometry import quad_size
 from edge_alpr.ports import PlaneRun, PlaneSession
 from edge_alpr.stages.detect import Letterbox, decode
+from edge_alpr.stages.near import (
+    MIN_WIDTH_PX,
+    SHRUNK,
+    THRESHOLD,
+    WINDOW,
+    seen_at,
+    settled,
+    window_on,
+    without_doubles,
+)
 from edge_alpr.stages.read import SHARPNESS, ReaderSpec, ctc_slots, plane_chances
 from edge_alpr.stages.rectify import clipped
 from edge_alpr.types import Crop, Detection, DevicePlane, Luma, Read, Tensors
 
 _UNSEEN: Luma = np.empty((0, 0), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class NearNet:
+    """The network that looks again; sizes are (rows, columns)."""
+
+    session: PlaneSession
+    window: tuple[int, int]
+    input_size: tuple[int, int]
+    """Of the detector whose finds it looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +49,14 @@ class PlaneNets:
     reader: PlaneSession
     spec: ReaderSpec
     """Of the reader."""
+    near: NearNet | None = None
+    """Looks again at small plates."""
 
     @property
     def identities(self) -> dict[str, str]:
         """As events have them."""
-        return {"detector": self.detector.identity, "reader": self.reader.identity}
+        detectors = [self.detector, *([self.near.session] if self.near else [])]
+        return {"detector": ",".join(one.identity for one in detectors), "reader": self.reader.identity}
 
 
 class OnPlane:
@@ -41,14 +65,27 @@ class OnPlane:
     def __init__(self, nets: PlaneNets, config: DetectConfig, interpret: Interpret = read_from_slots) -> None:
         self.nets = nets
         self._config = config
+        self._near_config = msgspec.structs.replace(config, threshold=THRESHOLD, min_width_px=MIN_WIDTH_PX)
         self._read = Interpreter(nets.spec, interpret)
 
     def start(self, plane: DevicePlane, most: int | None = None) -> Looked:
         """Find the plates and begin to read the `most` best scored. Raises `GpuError` and `ModelError`."""
         frame = (plane.width, plane.height)
         detections = decode(self.nets.detector.run(plane), Letterbox(frame, frame), self._config)
+        if self.nets.near is not None and seen_at(frame, self.nets.near.input_size) <= SHRUNK:
+            detections = without_doubles(self._again(plane, one, self.nets.near) for one in detections)
         wanted = detections[:most]
         return Looked(detections, frame, *self._reading(plane, wanted), self._read)
+
+    def _again(self, plane: DevicePlane, detection: Detection, near: NearNet) -> Detection:
+        frame, (rows, columns) = (plane.width, plane.height), near.window
+        window = window_on(detection, frame, near.window, seen_at(frame, near.input_size))
+        if window is None:
+            return detection
+        where = np.array([[window.scale, *window.shift]], np.float32)
+        size = (columns, rows)
+        found = decode(near.session.run(plane, {WINDOW: where}), Letterbox(size, size), self._near_config)
+        return settled(detection, window, found)
 
     def _reading(self, plane: DevicePlane, wanted: Sequence[Detection]) -> tuple[list[Tensors], PlaneRun | None]:
         """What is read already, where the plates are more than one run takes, and the run under way."""

@@ -13,13 +13,16 @@ import onnx
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from edge_alpr.stages.detect import letterbox
+from edge_alpr.stages.near import WINDOW
 from edge_alpr.stages.read import BEST, CLASSES, SHARPNESS
 from export.nodes import Nodes, cast_target, entry, rename_output, value
-from export.perspective import mean_and_std, normalised, sharpness, upright
+from export.perspective import mean_and_std, normalised, sharpness, upright, window_of
 from export.resize import resize, whole_factors
 
 BATCHES = (1, 2, 4, 8)
 """Plates a run, one TensorRT profile each."""
+NEAR_KEPT = 4
+"""Finds of a window that are told: it shows one plate, and hardly its neighbours."""
 KEPT = 5
 """Classes of each step that are told."""
 
@@ -64,6 +67,29 @@ def detector_for_gpu(core: ModelProto, plane: Plane, pad: int) -> ModelProto:
     return _checked(model)
 
 
+def near_for_gpu(core: ModelProto, plane: Plane) -> ModelProto:
+    """`luma` as above and `window` (1, 3) float32, scale and shift of a window, to its finds in window pixels.
+
+    The window is cut as `stages.near` has it cut on the CPU. Of the finds the best `NEAR_KEPT` are told.
+    """
+    size = [int(d.dim_value) for d in core.graph.input[0].type.tensor_type.shape.dim[2:]]
+    front = Nodes("window")
+    light = window_of(front, _pixels(front, plane), WINDOW, (plane.width, plane.height), (size[0], size[1]))
+    light = _as_type(front, light, cast_target(entry(core.graph)))
+    model = _with_front(core, front, light)
+    back, graph = Nodes("back"), model.graph
+    for output in graph.output:
+        name, shape = output.name, [int(d.dim_value) for d in output.type.tensor_type.shape.dim]
+        rename_output(graph, name, f"all_{name}")
+        back.op("Slice", f"all_{name}", *(back.whole([n]) for n in (0, NEAR_KEPT, 1)), called=name)
+        output.CopyFrom(value(name, TensorProto.FLOAT, (1, NEAR_KEPT, *shape[2:])))
+    graph.node.extend(back.nodes)
+    graph.initializer.extend(back.constants)
+    graph.input[0].CopyFrom(_luma(plane))
+    graph.input.append(value(WINDOW, TensorProto.FLOAT, (1, 3)))
+    return _checked(model)
+
+
 def reader_for_gpu(core: ModelProto, plane: Plane, kept: int = KEPT) -> ModelProto:
     """`luma` (1, 1, H, pitch) uint8 and `quads` (N, 4, 2) float32, frame pixels, to what `stages.read` names.
 
@@ -100,8 +126,8 @@ def _keep_best(model: ModelProto, kept: int, steps: int) -> None:
 
 
 def bytes_out(plates: int, top_k: int = 64, steps: int = 64) -> int:
-    """Bytes that leave the GPU for a frame: scores and quads, the best of each step and sharpness of so many plates."""
-    return 4 * top_k * (1 + 8) + plates * (steps * KEPT * 3 + 4)
+    """Bytes that leave the GPU for a frame: scores and quads, and of each plate a second look and its reading."""
+    return 4 * (top_k + plates * NEAR_KEPT) * (1 + 8) + plates * (steps * KEPT * 3 + 4)
 
 
 def _pixels(nodes: Nodes, plane: Plane) -> str:

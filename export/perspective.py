@@ -26,13 +26,32 @@ def upright(nodes: Nodes, light: str, quads: str, size: tuple[int, int]) -> str:
     """Crops (N, 1, CROP_HEIGHT, CROP_WIDTH) of `light` (1, 1, H, W) within `quads` (N, 4, 2); size is (W, H)."""
     apart = nodes.op("Unsqueeze", quads, nodes.whole([1]))
     points = _frame_points(nodes, nodes.split(apart, 4, axis=2))
-    last = np.maximum(np.array(size, np.float32) - 1, 1)
-    spread = nodes.op("Sub", nodes.op("Mul", points, nodes.number(2 / last)), nodes.number(1.0))
-    inside = nodes.op("Clip", spread, nodes.number(-1.0), nodes.number(1.0))  # the border goes on
+    inside = _sampling(nodes, points, size)
     grid = nodes.op("Reshape", inside, nodes.whole([1, -1, CROP_WIDTH * SAMPLES, 2]))
     fine = nodes.op("GridSample", light, grid, mode="bilinear", padding_mode="border", align_corners=1)
     means = nodes.op("AveragePool", fine, kernel_shape=[SAMPLES] * 2, strides=[SAMPLES] * 2)
     return nodes.op("Reshape", nodes.rounded(means), nodes.whole([-1, 1, CROP_HEIGHT, CROP_WIDTH]))
+
+
+def window_of(nodes: Nodes, light: str, window: str, size: tuple[int, int], shape: tuple[int, int]) -> str:
+    """The window (1, 1, rows, columns) of `light` (1, 1, H, W): `window` (1, 3) is scale and shift; size is (W, H).
+
+    What `stages.near` has cut by OpenCV, to whole grey levels.
+    """
+    rows, columns = shape
+    place = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1)[None]
+    scale, x, y = nodes.split(nodes.op("Reshape", window, nodes.whole([1, 1, 1, 3])), 3, axis=3)
+    shift = nodes.op("Concat", x, y, axis=3)
+    points = nodes.op("Div", nodes.op("Sub", nodes.number(place), shift), scale)
+    grid = _sampling(nodes, points, size)
+    return nodes.rounded(nodes.op("GridSample", light, grid, mode="bilinear", padding_mode="border", align_corners=1))
+
+
+def _sampling(nodes: Nodes, points: str, size: tuple[int, int]) -> str:
+    """Points in frame pixels, as GridSample wants them; beyond the border it goes on."""
+    last = np.maximum(np.array(size, np.float32) - 1, 1)
+    spread = nodes.op("Sub", nodes.op("Mul", points, nodes.number(2 / last)), nodes.number(1.0))
+    return nodes.op("Clip", spread, nodes.number(-1.0), nodes.number(1.0))
 
 
 def _frame_points(nodes: Nodes, corners: list[str]) -> str:

@@ -28,7 +28,7 @@ from edge_alpr.infer.package import ModelPackage, list_packages, write_card
 from edge_alpr.stages.read import BEST, CLASSES, SHARPNESS
 from edge_alpr.types import Tensors
 from export.alike import Alike, GpuPair, compare, frames_of
-from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, reader_for_gpu
+from export.compose import BATCHES, NEAR_KEPT, Plane, bytes_out, detector_for_gpu, near_for_gpu, reader_for_gpu
 from export.half import rehearse, to_half
 from export.judge import SETS, Judge, Loss, damaged_crops, verdict
 from export.nodes import load_full, store_halves
@@ -96,7 +96,7 @@ def calibration(package: ModelPackage, data: Path, first: ModelProto | None = No
 def precisions(
     package: ModelPackage, judge: Judge, data: Path, first: ModelProto | None = None
 ) -> Iterator[Variant]:
-    """A network in each precision, judged; one that looks again at what `first` finds is for the CPU only."""
+    """A network in each precision, judged; one that looks again at what `first` finds has no INT8 for the GPU."""
     core = load_full(package.model)
     measure = judge.detector if package.card.kind == "detector" else judge.reader
     half, feeds = to_half(core), calibration(package, data, first)
@@ -105,6 +105,9 @@ def precisions(
         yield Variant(package, where, "fp32", core)
         yield Variant(package, where, "fp16", half, loss, verdict("fp16", loss))
         yield least_cautious(Variant(package, where, "int8", core), recipe, feeds, measure)
+    if first:
+        yield Variant(package, "gpu", "fp32", core)
+        yield Variant(package, "gpu", "fp16", half, loss, verdict("fp16", loss))
 
 
 def least_cautious(
@@ -125,7 +128,9 @@ def composed(variant: Variant, plane: Plane) -> ModelProto:
     """The graph that is written: for the GPU with all around it. Exits where TensorRT would refuse it."""
     if variant.where == "cpu":
         return slim(variant.model) if variant.precision == "int8" else variant.model
-    if variant.kind == "detector":
+    if _looks_again(variant.package):
+        model = near_for_gpu(variant.model, plane)
+    elif variant.kind == "detector":
         model = detector_for_gpu(variant.model, plane, _pad(variant.package.card))
     else:
         model = reader_for_gpu(variant.model, plane)
@@ -161,7 +166,7 @@ def check_alike(
     of_gpu = [variant for variant in variants if variant.where == "gpu" and not variant.refused]
     readers = {variant.precision: variant for variant in of_gpu if variant.kind == "reader"}
     for variant in of_gpu:
-        if variant.kind != "detector":
+        if variant.kind != "detector" or _looks_again(variant.package):
             continue
         reader = readers.get(variant.precision, readers["fp32"])
         pad, core = _pad(variant.package.card), variant.model
@@ -204,7 +209,11 @@ def _card(variant: Variant, plane: Plane) -> Card:
     if variant.where == "gpu":
         shape = (1, 1, plane.height, plane.pitch)
         made["frame"] = f"{plane.width}x{plane.height}, {plane.pitch} bytes a row; corners in frame pixels"
+        made["inside"] = "{} rows, {} columns".format(*card.input.shape[2:])
         changes["input"] = InputCard(name="luma", shape=shape, dtype="uint8", layout="luma")
+        if card.detector and _looks_again(variant.package):
+            made["window"] = "second input, float32 (1, 3): scale, shift x, shift y; corners in window pixels"
+            changes["detector"] = msgspec.structs.replace(card.detector, top_k=NEAR_KEPT)
         if variant.kind == "reader":
             made["quads"] = f"second input, float32 (N, 4, 2); profiles {', '.join(map(str, BATCHES))}"
             changes["output"] = OutputCard(names=(BEST, CLASSES, SHARPNESS))

@@ -29,10 +29,13 @@ NANO_NAME = "NVIDIA Jetson Orin Nano Developer Kit"
 Spoil = Callable[[Tensors], Tensors]
 
 
-def put_graphs(folder: Path, precisions: tuple[str, ...] = ("fp16",), plane: Plane = PLANE) -> Path:
-    """The small detector and the reader, composed for a plane, each with its card."""
+def put_graphs(
+    folder: Path, precisions: tuple[str, ...] = ("fp16",), plane: Plane = PLANE, near: bool = False
+) -> Path:
+    """The small detector and the reader, composed for a plane, each with its card; also what looks again."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in (shipped("detector", "small"), shipped("reader")):
+    again = [shipped("detector", "near")] if near else []
+    for path in (shipped("detector", "small"), shipped("reader"), *again):
         package = load_package(path)
         core = load_full(package.model)
         for precision in precisions:

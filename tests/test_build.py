@@ -277,7 +277,7 @@ def test_a_package_that_does_not_hold_is_refused(folder):
     card = load_package(path).card
     path.with_suffix(".toml").unlink()
     write_card(path, msgspec.structs.replace(card, data={**card.data, "frame": "1280x720, 1536 bytes a row"}))
-    assert "variant and frame of its card do not fit its input" in refused(
+    assert "variant, frame and inside of its card do not fit its input" in refused(
         nano(Standin("10.3.0")), ModelError, models=folder
     )
 

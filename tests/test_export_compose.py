@@ -16,10 +16,11 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from edge_alpr.config import DetectConfig
 from edge_alpr.geometry import box_quad, quad_size
 from edge_alpr.stages.detect import Detector, letterbox
+from edge_alpr.stages.near import window_on
 from edge_alpr.stages.rectify import cut
 from edge_alpr.types import Detection, Floats, Luma, Tensors
 from export.alike import Alike, GpuPair, compare, frames_of
-from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, reader_for_gpu
+from export.compose import BATCHES, Plane, bytes_out, detector_for_gpu, near_for_gpu, reader_for_gpu
 from export.nodes import load_full
 from export.parser import problems
 from export.product import CoreSession, finder, plate_reader
@@ -171,6 +172,39 @@ def test_the_reader_is_shown_what_the_cpu_cuts(plane: Plane, count: int):
         assert sharpness == pytest.approx(crop.sharpness, abs=0.03)
 
 
+def window_eye() -> ModelProto:
+    """A second look that tells the light of its window, row by row, as corners of four finds."""
+    nodes = [
+        helper.make_node("Cast", ["luma"], ["light"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["light", "flat"], ["quads"]),
+        helper.make_node("Slice", ["quads", "first", "last", "axis"], ["corner"]),
+        helper.make_node("Reshape", ["corner", "row"], ["scores"]),
+    ]
+    stored = {
+        "flat": np.array([1, 4, 16 * 40 // 8, 2]), "first": np.array([0, 0]), "last": np.array([1, 1]),
+        "axis": np.array([2, 3]), "row": np.array([1, 4]),
+    }  # fmt: skip
+    outputs = {"scores": [1, 4], "quads": [1, 4, 16 * 40 // 8, 2]}
+    return _core(nodes, stored, ("luma", [1, 1, 16, 40]), outputs)
+
+
+@pytest.mark.parametrize("plane", PLANES, ids=lambda plane: plane.name)
+def test_the_second_look_is_shown_what_the_cpu_cuts(plane: Plane):
+    luma = scene(plane.width, plane.height, 4)
+    session = CoreSession(near_for_gpu(window_eye(), plane))
+    for quad in quads_of(plane):
+        window = window_on(Detection(quad, 1.0), (plane.width, plane.height), (16, 40), seen=0.0)
+        if window is None:
+            continue
+        cut_by_cpu = cv2.warpAffine(
+            luma, window.matrix, (40, 16), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        where = np.array([[window.scale, *window.shift]], np.float32)
+        found = session.run({"luma": surface(luma, plane), "window": where})["quads"].reshape(16, 40)
+        assert np.abs(found - cut_by_cpu).mean() < 1.5
+        assert np.corrcoef(found.ravel(), cut_by_cpu.ravel())[0, 1] > 0.995
+
+
 @pytest.mark.parametrize("width", [280, 420, 640])
 def test_a_large_plate_is_averaged_as_on_the_cpu(width: int):
     plane = Plane(1280, 720, 1280)
@@ -211,10 +245,12 @@ def test_the_shipped_graphs_can_be_parsed_and_few_bytes_leave():
     assert problems(detector) == problems(reader) == []
     memory = surface(scene(1280, 720), plane)
     found = CoreSession(detector).run({"luma": memory})
-    assert sum(array.nbytes for array in found.values()) == bytes_out(0) < 16 * 1024
     read = CoreSession(reader).run({"luma": memory, "quads": np.stack(quads_of(plane)[:2])})
-    assert sum(array.nbytes for array in read.values()) == bytes_out(2) - bytes_out(0)
-    assert bytes_out(12) < 16 * 1024
+    near = near_for_gpu(shipped("detector-near"), plane)
+    assert problems(near) == []
+    again = CoreSession(near).run({"luma": memory, "window": np.array([[1, 0, 0]], np.float32)})
+    sent = sum(array.nbytes for part in (found, read, again, again) for array in part.values())
+    assert sent == bytes_out(2) < bytes_out(12) < 16 * 1024
 
 
 def test_what_the_parser_refuses_is_named():

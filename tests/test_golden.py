@@ -12,7 +12,7 @@ pytest.importorskip("onnx", reason="the graphs are made with onnx: pip install -
 from helpers_engines import PLANE, KeptSession, blind, put_graphs
 
 from edge_alpr.build.frames import golden_frames
-from edge_alpr.build.golden import LIMITS, check_detector, check_reader, surface
+from edge_alpr.build.golden import LIMITS, check_detector, check_near, check_reader, surface
 from edge_alpr.errors import ModelError
 from edge_alpr.infer.graphs import Graph, gpu_graphs
 from edge_alpr.infer.package import shipped
@@ -27,8 +27,8 @@ SIZES = (1, 4)
 
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory) -> dict[str, Graph]:
-    found = gpu_graphs(put_graphs(tmp_path_factory.mktemp("graphs")))
-    return {graph.kind: graph for graph in found}
+    found = gpu_graphs(put_graphs(tmp_path_factory.mktemp("graphs"), near=True))
+    return {"near" if graph.tier == "near" else graph.kind: graph for graph in found}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,8 @@ def frames():
 
 def checked(graph: Graph, frames, spoil=lambda outputs: outputs, model: bytes = b"") -> Golden:
     session, reference = KeptSession(model or graph.package.model, spoil), ReferenceSession(graph.package)
+    if graph.tier == "near":
+        return check_near(session, reference, graph, frames)
     if graph.kind == "detector":
         return check_detector(session, reference, graph, frames)
     return check_reader(session, reference, graph, frames, SIZES)
@@ -140,6 +142,16 @@ def test_a_bad_reader_does_not_pass(spoil, said, graphs, frames):
     assert not golden.passed
     assert said in golden.problem
     assert golden.texts_same < golden.texts or "sharpness" in said
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [(blind, "is not seen"), (bent(9), "a corner lies"), (faded(0.9), "a score differs"), (noisy, "where none is")],
+)
+def test_a_bad_second_look_does_not_pass(spoil, said, graphs, frames):
+    assert checked(graphs["near"], frames).passed
+    golden = checked(graphs["near"], frames, spoil)
+    assert said in golden.problem
 
 
 def test_an_engine_that_does_not_run_does_not_pass(graphs, frames):

@@ -57,6 +57,7 @@ class Rig:
     standin: Standin
     thor: bool
     pitch: int = 1536
+    look_again: bool = True
 
     def hardware(self) -> Hardware:
         return Hardware(
@@ -72,7 +73,7 @@ class Rig:
         return Config(
             source=SourceConfig(uri=str(self.clip)),
             models=ModelsConfig(tier="small", precision="full", run_on=run_on, engines=str(self.folder / "graphs")),
-            detect=DetectConfig(look_again=False),
+            detect=DetectConfig(look_again=self.look_again),
             store=StoreConfig(path=str(self.folder / name)),
             output=OutputConfig(events=str(self.folder / f"{name}.jsonl")),
         )
@@ -108,7 +109,7 @@ def events_in(path: Path) -> list[Event]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gpu-drive")
-    put_graphs(folder / "graphs", ("fp32",), Plane(1280, 720, 1536))
+    put_graphs(folder / "graphs", ("fp32",), Plane(1280, 720, 1536), near=True)
     for name, frames in (("clip", FRAMES), ("short", SHORT), ("start", START)):
         cut = f"qtdemux ! h264parse ! identity eos-after={frames + 1} ! mp4mux"
         run_pipeline(f'filesrc location="{SAMPLE}" ! {cut} ! filesink location="{folder / name}.mp4"')
@@ -144,16 +145,16 @@ def short_on_cpu(folder: Path) -> Driven:
 
 
 @cache
-def driven_on_cpu(folder: Path, clip: str) -> Driven:
+def driven_on_cpu(folder: Path, clip: str, look_again: bool = True) -> Driven:
     config = Config(
         source=SourceConfig(uri=str(folder / f"{clip}.mp4")),
         models=ModelsConfig(tier="small", precision="full", run_on="cpu"),
-        detect=DetectConfig(look_again=False),
-        store=StoreConfig(path=str(folder / f"{clip}-store")),
-        output=OutputConfig(events=str(folder / f"{clip}.jsonl")),
+        detect=DetectConfig(look_again=look_again),
+        store=StoreConfig(path=str(folder / f"{clip}-{look_again}")),
+        output=OutputConfig(events=str(folder / f"{clip}-{look_again}.jsonl")),
     )
     summary = Drive(config, Screen()).run()
-    return summary, events_in(folder / f"{clip}.jsonl")
+    return summary, events_in(folder / f"{clip}-{look_again}.jsonl")
 
 
 def life(event: Event) -> tuple[object, ...]:
@@ -165,16 +166,17 @@ def told(events: list[Event]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("l4t", "thor", "clip"),
-    [(36, False, "short"), (38, False, "clip"), (38, True, "short")],
-    ids=["r36", "r38", "thor"],
-)
+    ("board", "clip", "look_again"),
+    [((36, False), "short", True), ((38, False), "clip", True), ((38, True), "short", True),
+     ((38, False), "short", False)],
+    ids=["r36", "r38", "thor", "one-look"],
+)  # fmt: skip
 def test_the_events_are_those_of_the_processor(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, l4t: int, thor: bool, clip: str
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, board: tuple[int, bool], clip: str, look_again: bool
 ) -> None:
-    on_cpu = driven_on_cpu(folder, clip)
-    with rigged(folder, tmp_path, monkeypatch, l4t, thor) as rig:
-        rig.clip = rig.clip.with_stem(clip)
+    on_cpu = driven_on_cpu(folder, clip, look_again)
+    with rigged(folder, tmp_path, monkeypatch, *board) as rig:
+        rig.clip, rig.look_again = rig.clip.with_stem(clip), look_again
         summary, events = rig.drive()
         assert (summary.frames, summary.gpu_faults, summary.gpu_lost) == (on_cpu[0].frames, 0, "")
         assert [life(event) for event in events] == [life(event) for event in on_cpu[1]]
@@ -296,7 +298,7 @@ def test_doctor_says_which_rung_runs_each_network(rig: Rig) -> None:
     first = list(gpu(rig.config("doctor", "auto"), rig.hardware()))
     second = list(gpu(rig.config("doctor", "auto"), rig.hardware()))
     assert [(found.status, found.what.partition(":")[2]) for found in second[1:]] == [
-        ("ok", " tensorrt runs"), ("ok", " tensorrt runs"),
+        ("ok", " tensorrt runs"), ("ok", " tensorrt runs"), ("ok", " tensorrt runs"),
     ]  # fmt: skip
     assert (first[1].status, first[2].status) == ("limited", "ok")
     assert "cuMemAlloc_v2" in first[1].what

@@ -25,6 +25,7 @@ from edge_alpr.infer.plan import Golden
 from edge_alpr.infer.recipe import GraphPrecision
 from edge_alpr.ports import Session
 from edge_alpr.stages.detect import Letterbox, decode
+from edge_alpr.stages.near import WINDOW, window_on
 from edge_alpr.stages.read import ctc_slots, plane_chances
 from edge_alpr.types import Detection, Luma, Read, Tensors
 
@@ -105,6 +106,30 @@ def check_detector(plan: Session, reference: Session, graph: Graph, frames: Sequ
     return tally.golden()
 
 
+def check_near(plan: Session, reference: Session, graph: Graph, frames: Sequence[GoldenFrame]) -> Golden:
+    """Compare finds in a window around each plate; corners count in frame pixels. Raises as `check_detector`."""
+    tally = _Tally(LIMITS[graph.precision])
+    for frame in frames:
+        luma, size = surface(frame.luma, graph), (graph.width, graph.height)
+        for quad in frame.quads:
+            window = window_on(Detection(quad, 1.0), size, graph.input_size, seen=0.0)
+            if window is None:
+                continue
+            where = np.array([[window.scale, *window.shift]], np.float32)
+            feeds: Mapping[str, NDArray[Any]] = {"luma": luma, WINDOW: where}
+            wanted = reference.run(feeds)
+            inside = (graph.input_size[1], graph.input_size[0])
+            tally.plates += len(_finds(wanted, inside, tally.limits.score))
+            try:
+                _compare_finds(tally, _same_shape(plan.run(feeds), wanted), wanted, inside, 1 / window.scale)
+            except EdgeAlprError as error:
+                tally.problems.append(" ".join(str(error).split()))
+        tally.frames += 1
+    if not tally.plates:
+        raise ModelError(f"{graph.package.path}: on the CPU, too, it finds no plate in the golden windows; {_BLIND}")
+    return tally.golden()
+
+
 def check_reader(
     plan: Session, reference: Session, graph: Graph, frames: Sequence[GoldenFrame], sizes: Sequence[int]
 ) -> Golden:
@@ -138,7 +163,10 @@ def surface(luma: Luma, graph: Graph) -> NDArray[np.uint8]:
     return memory
 
 
-def _compare_finds(tally: _Tally, found: Tensors, wanted: Tensors, size: tuple[int, int]) -> None:
+def _compare_finds(
+    tally: _Tally, found: Tensors, wanted: Tensors, size: tuple[int, int], frame_px: float = 1.0
+) -> None:
+    """`frame_px` are the frame's pixels for one of what is found in."""
     margin = tally.limits.score
     for ours, theirs, trouble in ((wanted, found, "is not seen"), (found, wanted, "is seen where none is")):
         for plate in _finds(ours, size, margin):
@@ -146,7 +174,7 @@ def _compare_finds(tally: _Tally, found: Tensors, wanted: Tensors, size: tuple[i
             if twin is None:
                 tally.problems.append(f"a plate of {plate.score:.0%} {trouble}")
                 continue
-            tally.corners_px = max(tally.corners_px, float(np.abs(plate.quad - twin.quad).max()))
+            tally.corners_px = max(tally.corners_px, frame_px * float(np.abs(plate.quad - twin.quad).max()))
             tally.score = max(tally.score, abs(plate.score - twin.score))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_alpr import __version__
 from edge_alpr.build.frames import golden_frames
-from edge_alpr.build.golden import check_detector, check_reader
+from edge_alpr.build.golden import check_detector, check_near, check_reader
 from edge_alpr.errors import EdgeAlprError, PlanError
 from edge_alpr.infer.atomic import write_whole
 from edge_alpr.infer.builder import build_plan
@@ -83,6 +83,8 @@ def _plan_of(graph: Graph, shop: Workshop, step: Step) -> Row:
 def check(session: Session, graph: Graph, profiles: Sequence[int]) -> Golden:
     """The golden check of a plan that runs as `session`. Raises `ModelError` where nothing can be proven."""
     reference, frames = ReferenceSession(graph.package), golden_frames(graph.width, graph.height)
+    if graph.tier == "near":
+        return check_near(session, reference, graph, frames)
     if graph.kind == "detector":
         return check_detector(session, reference, graph, frames)
     return check_reader(session, reference, graph, frames, profiles)

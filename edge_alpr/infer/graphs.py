@@ -15,6 +15,7 @@ from edge_alpr.infer.package import ModelPackage, list_packages, load_package, s
 from edge_alpr.infer.recipe import PRECISIONS, GraphPrecision, Recipe
 
 _FRAME = re.compile(r"(\d+)x(\d+), (\d+) bytes a row")
+_INSIDE = re.compile(r"(\d+) rows, (\d+) columns")
 _MADE_FROM = re.compile(r"(\S+\.onnx) sha256 ([0-9a-f]{64})")
 
 
@@ -27,6 +28,8 @@ class Graph:
     width: int
     height: int
     pitch: int
+    input_size: tuple[int, int]
+    """Rows and columns of what the network inside sees: a shrunk frame, a window of it, a crop."""
 
     @property
     def kind(self) -> Kind:
@@ -95,6 +98,8 @@ def identity_of(graph: Graph, settings: Settings, machine: Machine, tensorrt: st
     inputs: Sequence[str] = [f"luma uint8 1x1x{graph.height}x{graph.pitch}"]
     if graph.kind == "reader":
         inputs = [*inputs, "quads float32 Nx4x2"]
+    elif graph.tier == "near":
+        inputs = [*inputs, "window float32 1x3"]
     return Identity(
         model=graph.package.path.stem,
         onnx=graph.package.card.sha256,
@@ -134,10 +139,12 @@ def graph_of(package: ModelPackage) -> Graph:
         raise ModelError(f"{package.path}: it is no graph for the GPU; make one: python -m export.variants")
     frame = _FRAME.match(str(card.data.get("frame", "")))
     known = next((one for one in PRECISIONS if one == precision), None)
-    if known is None or frame is None or not _fits(card, int(frame[2]), int(frame[3])):
-        raise ModelError(f"{package.path}: [data] variant and frame of its card do not fit its input; export it again")
+    inside = _INSIDE.fullmatch(str(card.data.get("inside", "")))
+    if known is None or frame is None or inside is None or not _fits(card, int(frame[2]), int(frame[3])):
+        wrong = "[data] variant, frame and inside of its card do not fit its input"
+        raise ModelError(f"{package.path}: {wrong}; export it again")
     width, height, pitch = (int(part) for part in frame.groups())
-    return Graph(package, known, width, height, pitch)
+    return Graph(package, known, width, height, pitch, (int(inside[1]), int(inside[2])))
 
 
 def _variant(package: ModelPackage) -> tuple[str, str]:

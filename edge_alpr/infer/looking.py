@@ -18,7 +18,7 @@ from edge_alpr.infer.cuda import Gpu
 from edge_alpr.infer.graphs import Graph, gpu_graphs
 from edge_alpr.infer.recipe import Recipe
 from edge_alpr.infer.rungs import Choice, PlanReader, best_for_planes
-from edge_alpr.onplane import Looked, OnPlane, PlaneNets
+from edge_alpr.onplane import Looked, NearNet, OnPlane, PlaneNets
 from edge_alpr.ports import PlaneSession
 from edge_alpr.types import DevicePlane
 
@@ -103,14 +103,16 @@ class Look:
     def _open(self, size: Size) -> Mapping[str, OnPlane]:
         try:
             graphs = self._bench.chosen(size)
-            read = graphs.pop("reader")
+            read, again = graphs.pop("reader"), graphs.pop("near", None)
+            near = self._bench.opened(again) if again and self._config.detect.look_again else None
             reader, spec = self._bench.opened(read), adapt.reader_spec(read.package.card)
-            tiers = {
-                tier: OnPlane(PlaneNets(self._bench.opened(graph), reader, spec), self._config.detect, self._interpret)
-                for tier, graph in graphs.items()
-                if tier in self._wanted()
-            }
-            if not tiers:
+            tiers: dict[str, OnPlane] = {}
+            for tier in self._wanted() & graphs.keys():
+                graph = graphs[tier]
+                second = NearNet(near, again.input_size, graph.input_size) if near and again else None
+                nets = PlaneNets(self._bench.opened(graph), reader, spec, second)
+                tiers[tier] = OnPlane(nets, self._config.detect, self._interpret)
+            if self._tier not in tiers:
                 raise ModelError(f"there is no graph of the {self._tier} detector; make it: python -m export.variants")
         except EdgeAlprError as error:
             self.health.give_up(str(error))
@@ -118,6 +120,6 @@ class Look:
         self._opened[size] = tiers
         return tiers
 
-    def _wanted(self) -> tuple[str, ...]:
+    def _wanted(self) -> set[str]:
         """The detectors that this drive may run: the governor's smaller one besides the configured."""
-        return (self._config.models.tier, "small") if self._config.governor.enabled else (self._config.models.tier,)
+        return {self._config.models.tier, *(["small"] if self._config.governor.enabled else [])}

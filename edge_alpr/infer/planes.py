@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from edge_alpr.errors import ModelError
 from edge_alpr.geometry import box_quad
+from edge_alpr.infer.card import Card
 from edge_alpr.infer.contract import Port
 from edge_alpr.infer.cuda import ALIGNMENT
 from edge_alpr.infer.package import ModelPackage
+from edge_alpr.stages.near import WINDOW
 from edge_alpr.stages.read import BEST, CLASSES, SHARPNESS
 from edge_alpr.types import DevicePlane, Memory, Tensors
 
@@ -33,13 +35,20 @@ def check_package(package: ModelPackage, inputs: Sequence[Port], outputs: Sequen
     if luma.shape != tuple(card.input.shape):
         raise ModelError(f"{where}: '{LUMA}' is {list(luma.shape)}, the card says {list(card.input.shape)}; {again}")
     others = {name: (port.dtype, port.shape[1:]) for name, port in ports.items() if name != LUMA}
-    wanted = {QUADS: ("float32", (4, 2))} if card.kind == "reader" else {}
+    wanted = _extra(card)
     if others != wanted:
         raise ModelError(f"{where}: beside '{LUMA}' a {card.kind} has {wanted}, this one has {others}; {again}")
     missing = set(card.output.names) - {port.name for port in outputs}
     if missing:
         raise ModelError(f"{where}: the graph has no output {', '.join(sorted(missing))}; {again}")
     return luma
+
+
+def _extra(card: Card) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """What a network is fed beside the plane: kind of number, and shape of one row."""
+    if card.detector:
+        return {WINDOW: ("float32", (3,))} if card.detector.tier == "near" else {}
+    return {QUADS: ("float32", (4, 2))}
 
 
 def check_plane(plane: DevicePlane, luma: Port, where: str) -> int:
@@ -81,7 +90,8 @@ def probe(package: ModelPackage, luma: Port, batches: Sequence[int], run: Run) -
     """Run once for each number of plates. Raises `ModelError` where what comes back is not what the card says."""
     for plates in batches:
         quad = box_quad(8, 8, luma.shape[3] / 2, luma.shape[2] / 2)
-        extra = {QUADS: np.repeat(quad[None], plates, axis=0).astype(np.float32)} if package.card.reader else {}
+        rows = {QUADS: np.repeat(quad[None], plates, axis=0), WINDOW: np.array([[1, 0, 0]])}
+        extra = {name: rows[name].astype(np.float32) for name in _extra(package.card)}
         _check_answer(package, run(extra), plates)
 
 

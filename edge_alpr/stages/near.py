@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from edge_alpr.geometry import Rect, box_iou, quad_box
-from edge_alpr.types import Detection, Luma
+from edge_alpr.geometry import box_iou, quad_box
+from edge_alpr.types import Detection, Floats, Luma
 
 Find: TypeAlias = Callable[[Luma], list[Detection]]
 """Plates of a picture, quads in its pixels."""
@@ -23,8 +25,65 @@ SHRUNK = 0.75
 WORTH = 1.3
 """How many times larger than in the detector's input a plate must appear in the window."""
 SAME_PLATE_IOU = 0.4
+WINDOW = "window"
+"""Input of a network for planes: (1, 3) float32, scale and shift of a `Window`."""
 THRESHOLD, MIN_WIDTH_PX = 0.2, 8.0
 """What the second look's detector is asked for, in window pixels: it knows already that there is a plate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Where a window lies in a frame: window pixels are frame pixels times `scale`, moved by `shift` (x, y)."""
+
+    scale: float
+    shift: tuple[float, float]
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """The (2, 3) affine from frame to window pixels."""
+        return np.array([[self.scale, 0, self.shift[0]], [0, self.scale, self.shift[1]]])
+
+    def to_frame(self, quad: Floats) -> Floats:
+        """A quad (4, 2) in window pixels to frame pixels."""
+        return np.asarray((quad - np.array(self.shift)) / self.scale, np.float32)
+
+
+def seen_at(frame: tuple[int, int], input_size: tuple[int, int]) -> float:
+    """Pixels of the detector's input (rows, columns) for one of the frame (width, height)."""
+    return min(input_size[0] / frame[1], input_size[1] / frame[0])
+
+
+def window_on(
+    detection: Detection, frame: tuple[int, int], size: tuple[int, int], seen: float
+) -> Window | None:
+    """A window of `size` (rows, columns) around a plate in a frame (width, height) that was seen at the scale `seen`.
+
+    None where it would show nothing more, or the frame cuts the plate.
+    """
+    box, (rows, columns) = quad_box(detection.quad), size
+    wide, high = max(box[2] - box[0], 1.0), max(box[3] - box[1], 1.0)
+    scale = min(PLATE_PX / wide, MOST_HEIGHT * rows / high)
+    whole = box[0] >= 0 and box[1] >= 0 and box[2] < frame[0] and box[3] < frame[1]
+    if scale < WORTH * seen or not whole:
+        return None
+    return Window(scale, ((columns - scale * (box[0] + box[2])) / 2, (rows - scale * (box[1] + box[3])) / 2))
+
+
+def settled(detection: Detection, window: Window, found: Sequence[Detection]) -> Detection:
+    """The plate with the corners of what was found in its window, where that is the same plate."""
+    box, quads = quad_box(detection.quad), [window.to_frame(one.quad) for one in found]
+    overlap, best = max(((box_iou(quad_box(quad), box), i) for i, quad in enumerate(quads)), default=(0.0, 0))
+    return Detection(quads[best], detection.score) if overlap >= SAME_PLATE_IOU else detection
+
+
+def without_doubles(plates: Iterable[Detection]) -> list[Detection]:
+    """Of finds, best first, that the second look drew to one plate the best scored."""
+    kept: list[Detection] = []
+    for plate in plates:
+        box = quad_box(plate.quad)
+        if all(box_iou(box, quad_box(other.quad)) <= SAME_PLATE_IOU for other in kept):
+            kept.append(plate)
+    return kept
 
 
 class Near:
@@ -44,36 +103,15 @@ class Near:
     def __call__(self, luma: Luma) -> list[Detection]:
         """Find the plates of a frame (H, W) uint8, best first, quads in frame pixels. Raises as `find` does."""
         found = self._find(luma)
-        rows, columns = self._input_size
-        seen_at = min(rows / luma.shape[0], columns / luma.shape[1])
-        if seen_at > SHRUNK:
-            return found
-        plates: list[Detection] = []
-        for detection in found:
-            again = self._again(luma, detection, seen_at)
-            box = quad_box(again.quad)
-            if all(box_iou(box, quad_box(other.quad)) <= SAME_PLATE_IOU for other in plates):
-                plates.append(again)
-        return plates
+        seen = seen_at((luma.shape[1], luma.shape[0]), self._input_size)
+        return found if seen > SHRUNK else without_doubles(self._again(luma, one, seen) for one in found)
 
-    def _again(self, luma: Luma, detection: Detection, seen_at: float) -> Detection:
-        box = quad_box(detection.quad)
-        scale = self._scale(box)
-        height, width = luma.shape
-        whole = box[0] >= 0 and box[1] >= 0 and box[2] < width and box[3] < height
-        if scale < WORTH * seen_at or not whole:
-            return detection
+    def _again(self, luma: Luma, detection: Detection, seen: float) -> Detection:
         rows, columns = self._window.shape
-        shift = np.array([columns - scale * (box[0] + box[2]), rows - scale * (box[1] + box[3])]) / 2
-        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+        window = window_on(detection, (luma.shape[1], luma.shape[0]), (rows, columns), seen)
+        if window is None:
+            return detection
         cv2.warpAffine(
-            luma, matrix, (columns, rows), self._window, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            luma, window.matrix, (columns, rows), self._window, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        quads = [((seen.quad - shift) / scale).astype(np.float32) for seen in self._look(self._window)]
-        overlap, best = max(((box_iou(quad_box(q), box), i) for i, q in enumerate(quads)), default=(0.0, 0))
-        return Detection(quads[best], detection.score) if overlap >= SAME_PLATE_IOU else detection
-
-    def _scale(self, box: Rect) -> float:
-        """Window pixels per frame pixel."""
-        width, height = max(box[2] - box[0], 1.0), max(box[3] - box[1], 1.0)
-        return min(PLATE_PX / width, MOST_HEIGHT * self._window.shape[0] / height)
+        return settled(detection, window, self._look(self._window))
