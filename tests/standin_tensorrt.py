@@ -129,16 +129,21 @@ class _Network:
         self.strong = "STRONGLY_TYPED" in bits or trt.major >= 11
         self.layers: list[_Layer] = []
         self.inputs: list[Any] = []
+        self.outputs: list[Any] = []
         self.model = b""
 
     num_layers = property(lambda self: len(self.layers))
     num_inputs = property(lambda self: len(self.inputs))
+    num_outputs = property(lambda self: len(self.outputs))
 
     def get_layer(self, i: int) -> _Layer:
         return self.layers[i]
 
     def get_input(self, i: int) -> Any:
         return self.inputs[i]
+
+    def get_output(self, i: int) -> Any:
+        return self.outputs[i]
 
     def refuse_if_strong(self) -> None:
         if self.strong:
@@ -171,6 +176,7 @@ class _Parser:
                 return self._refuse(i, node.name, node.op_type, f"No importer registered for op: {node.op_type}")
             dtypes = [_dtype(kinds.get(name, TensorProto.FLOAT)) for name in node.output]
             self._network.layers.append(_Layer(self._trt, self._network, node.op_type, node.name, dtypes))
+        self._network.outputs = [SimpleNamespace(dtype=_dtype(kinds[port.name])) for port in graph.output]
         for port in graph.input:
             shape = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in port.type.tensor_type.shape.dim)
             self._network.inputs.append(SimpleNamespace(name=port.name, shape=shape))
@@ -280,6 +286,8 @@ class _Builder:
     def _trouble(self, network: _Network, config: _Config) -> str:
         quantised = any(layer.type.name == "QUANTIZE" for layer in network.layers)
         typed = config.flags & {"FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS"}
+        if not network.strong and any(out.dtype == "float16" for out in network.outputs) and "FP16" not in typed:
+            return "an output is of half precision, and FP16 is not set"
         if network.strong and typed:
             return f"strongly typed networks allow no {sorted(typed)}"
         if not network.strong and quantised and "INT8" not in config.flags:

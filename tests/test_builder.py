@@ -69,6 +69,13 @@ def test_version_8_holds_in_single_what_the_graph_has_in_single(graphs):
     assert facts["held"] < facts["layers"] / 2
 
 
+def test_version_8_is_told_of_outputs_in_halves(tmp_path):
+    graph = next(one for one in gpu_graphs(put_graphs(tmp_path, ("fp32",))) if one.kind == "reader")
+    facts = facts_of(build_plan(Standin("8.6.2"), graph.package.model, settings(graph)).plan)
+    assert facts["flags"] == ["FP16", "OBEY_PRECISION_CONSTRAINTS"]
+    assert facts["held"] > facts["layers"] / 2
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_detector_has_no_profile(version, graphs):
     graph = graphs["detector"]

@@ -121,10 +121,13 @@ def _limit(trt: Any, builder: Any, config: Any, settings: Settings) -> None:
 
 def _set_types(trt: Any, network: Any, config: Any, settings: Settings) -> None:
     """Where types do not come from the graph: allow what it uses, and hold what it has in single precision there."""
-    if typing_of(trt, settings) == "strong" or settings.precision == "fp32":
+    halves = any(network.get_output(i).dtype == trt.float16 for i in range(network.num_outputs))
+    if typing_of(trt, settings) == "strong" or not (halves or settings.precision != "fp32"):
         return
     if settings.precision == "int8":
         config.set_flag(trt.BuilderFlag.INT8)  # what is not quantised runs in single, as in typed graphs
+        if halves:
+            config.set_flag(trt.BuilderFlag.FP16)  # but for what leaves in halves
         return
     config.set_flag(trt.BuilderFlag.FP16)
     config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
