@@ -286,12 +286,11 @@ class _Builder:
     def _trouble(self, network: _Network, config: _Config) -> str:
         quantised = any(layer.type.name == "QUANTIZE" for layer in network.layers)
         typed = config.flags & {"FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS"}
-        if not network.strong and any(out.dtype == "float16" for out in network.outputs) and "FP16" not in typed:
-            return "an output is of half precision, and FP16 is not set"
+        halves = any(output.dtype == "float16" for output in network.outputs)
         if network.strong and typed:
             return f"strongly typed networks allow no {sorted(typed)}"
-        if not network.strong and quantised and "INT8" not in config.flags:
-            return "Q/DQ nodes need the INT8 flag"
+        if not network.strong and ((halves and "FP16" not in typed) or (quantised and "INT8" not in typed)):
+            return "outputs in halves need the FP16 flag, Q/DQ nodes the INT8 flag"
         if not network.strong and not quantised and "INT8" in config.flags:
             return "Calibration failure: no calibrator and no Q/DQ nodes"
         if not config.profiles and any(-1 in port.shape for port in network.inputs):
