@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,12 +72,15 @@ def common(
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, on stderr.")] = False,
 ) -> None:
-    """Set up logging: warnings are always shown."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(message)s",
-        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
-    )
+    """Set up logging: warnings are always shown; a service tells its journal all that is of interest."""
+    shown = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+    kept = None
+    if "JOURNAL_STREAM" in os.environ:
+        from edge_alpr.service import journal
+
+        kept = journal()
+    level = logging.INFO if verbose or kept else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", handlers=[kept or shown])
 
 
 @app.command()
@@ -110,16 +114,32 @@ def run(
     """
     from edge_alpr.drive import Drive  # here, so that `--help` does not load the networks' run-time
     from edge_alpr.screen import show_summary, watching
+    from edge_alpr.service import Manager
 
-    settings = _override(load_config(config), source, events, store)
+    def load() -> Config:
+        return _override(load_config(config), source, events, store)
+
+    settings, manager = load(), Manager(os.environ)
     console = Console(stderr=settings.output.events == "-", highlight=False)
     with watching(console, not no_display) as screen:
-        drive = Drive(settings, screen)
-        with _stopping(drive.stop):
+        drive = Drive(settings, manager.behind(screen))
+        reloading = {signal.SIGHUP: lambda: _reload(manager, drive, load)}
+        with _stopping(drive.stop, reloading):
             try:
                 drive.run(limit)
             finally:
+                manager.stopping()
                 show_summary(console, drive.summary)
+
+
+def _reload(manager: Any, drive: Any, load: Callable[[], Config]) -> None:
+    """Take the configuration anew; a broken one is told and changes nothing."""
+    manager.reloading()
+    try:
+        drive.reload(load())
+    except EdgeAlprError as error:
+        logging.getLogger(__name__).error("the configuration stays as it was: %s", error)
+    manager.ready()
 
 
 def _override(config: Config, sources: list[str] | None, events: str | None, store: str | None) -> Config:
@@ -134,10 +154,10 @@ def _override(config: Config, sources: list[str] | None, events: str | None, sto
 
 
 @contextmanager
-def _stopping(stop: Any) -> Iterator[None]:
-    """Let Ctrl-C and a service manager's stop end the drive cleanly."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: stop()) for number in signals}
+def _stopping(stop: Callable[[], None], others: Mapping[signal.Signals, Callable[[], None]] = {}) -> Iterator[None]:
+    """Let Ctrl-C and a service manager's stop end the drive cleanly; `others` by their signals."""
+    answers = {signal.SIGINT: stop, signal.SIGTERM: stop, **others}
+    before = {number: signal.signal(number, lambda *_, do=do: do()) for number, do in answers.items()}
     try:
         yield
     finally:

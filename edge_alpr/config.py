@@ -252,6 +252,16 @@ def with_sources(config: Config, uris: Sequence[str]) -> Config:
     return msgspec.structs.replace(config, source=first, cameras=tuple(others))
 
 
+LIVE = ("event", "governor")
+"""Sections that a running drive takes anew."""
+
+
+def changed(before: Config, after: Config) -> tuple[list[str], list[str]]:
+    """Sections that differ: those that a running drive takes anew, and those that wait for its next start."""
+    differ = [name for name in Config.__struct_fields__ if getattr(before, name) != getattr(after, name)]
+    return [name for name in differ if name in LIVE], [name for name in differ if name not in LIVE]
+
+
 def format_config(config: Config) -> str:
     """The whole configuration as TOML, defaults included; `parse_config` reads it back."""
     return tomli_w.dumps(msgspec.to_builtins(config))

@@ -18,7 +18,7 @@ from edge_alpr.ahead import Ahead, InTurn
 from edge_alpr.app import Models, device_id, make_pipeline, open_models, steer
 from edge_alpr.camera import open_source, wall_ms
 from edge_alpr.camera.several import together
-from edge_alpr.config import Config, SourceConfig
+from edge_alpr.config import Config, SourceConfig, changed
 from edge_alpr.device import BoardWatch, open_board
 from edge_alpr.device.host import usable_cores
 from edge_alpr.errors import SourceError
@@ -141,6 +141,7 @@ class Drive:
         self._governor = governor
         self._sensors = sensors
         self._stop = False
+        self._next: Config | None = None
         self._live: FrameSource | None = None
         self._relay = Relay()
         self.summary = Summary()
@@ -153,6 +154,33 @@ class Drive:
         self._stop = True
         if self._live is not None:
             self._live.close()
+
+    def reload(self, config: Config) -> None:
+        """Go on by another configuration, as far as a running drive can; the rest is named in the log.
+
+        May be called from a signal handler or another thread.
+        """
+        self._next = config
+
+    def _attend(self, founds: InTurn[Frame, _Heard], pipeline: Pipeline, sensors: Sensors) -> None:
+        """What others asked for meanwhile."""
+        if self._next is not None:
+            self._take(self._next, pipeline, sensors)
+        if self._stop:
+            founds.end()
+
+    def _take(self, config: Config, pipeline: Pipeline, sensors: Sensors) -> None:
+        """The sections that a drive takes while it runs."""
+        now, later = changed(self._config, config)
+        self._next = None
+        pipeline.configure(config.event)
+        if self._governor is not None:
+            self._governor.limits = limits_on(config.governor, sensors.throttles_c)
+        taken = {name: getattr(config, name) for name in now}
+        self._config = msgspec.structs.replace(self._config, **taken)
+        _log.info("configuration read again: %s", ", ".join(now) or "nothing that a drive takes while it runs")
+        if later:
+            _log.warning("these wait for the next start: %s", ", ".join(later))
 
     def run(self, limit_s: float | None = None) -> Summary:
         """Read the source to its end, or for `limit_s` seconds. Raises the typed errors of its parts.
@@ -201,8 +229,7 @@ class Drive:
                         if self._probe.listen is not None:
                             _tell_times(self._probe.listen, found.begun_ns, read, bool(news))
                         self._screen.progress(pipeline.counts.frames)
-                        if self._stop:
-                            founds.end()
+                        self._attend(founds, pipeline, sensors)
             finally:
                 news = pipeline.finish()
                 for told in news:

@@ -108,6 +108,10 @@ class Passages:
     def __len__(self) -> int:
         return len(self._passages)
 
+    def keep_for(self, cooldown_s: float) -> None:
+        """Another cool-down, from the next frame on."""
+        self._cooldown_ns = cooldown_s * 1e9
+
     def advance(self, stamp_ns: int) -> None:
         """The media clock now; passages older than the cool-down are forgotten."""
         if self._now_ns is not None and stamp_ns < self._now_ns:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from msgspec import UNSET, UnsetType
 
+from edge_alpr.config import EventConfig
 from edge_alpr.errors import GpuError, ModelError, SurfaceError
 from edge_alpr.evidence import UNREAD
 from edge_alpr.geometry import pixel_box
@@ -96,6 +97,9 @@ class Deciding(Protocol):
 
     def flush(self) -> list[Decision]:
         """Close what is open."""
+
+    def configure(self, config: EventConfig) -> None:
+        """Other thresholds from the next frame on."""
 
 
 class Looking(Protocol):
@@ -249,6 +253,10 @@ class Pipeline:
         """Another detector for frames on the host from the next one on; `models` as in `Identity`."""
         self._stages = replace(self._stages, detect=detect)
         self._identity = replace(self._identity, models=models)
+
+    def configure(self, config: EventConfig) -> None:
+        """Other thresholds for what is told, from the next frame read on."""
+        self._stages.decide.configure(config)
 
     def process(self, frame: Frame) -> list[Told]:
         """Take one frame; it is released as soon as its crops are cut."""

@@ -22,7 +22,7 @@ LAYERS = (
     "evaluate ops ota gpudrive",
     "app doctor",
     "drive",
-    "screen stills assess bench label",
+    "screen stills assess bench label service",
     "shelf build",
     "cli",
 )
@@ -39,6 +39,8 @@ VENDORS = {
     "cryptography": {"sinks"},
     "starlette": {"label", "display"},
     "uvicorn": {"label", "display"},
+    "sdnotify": {"service"},
+    "logging_journald": {"service"},
     "torch": set(),
 }
 

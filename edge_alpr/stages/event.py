@@ -85,6 +85,11 @@ class EventMaker:
         self.withheld = 0
         """Vehicles whose text was clear but not told, as it fits no format that was asked for."""
 
+    def configure(self, config: EventConfig) -> None:
+        """Other thresholds from the next frame on; what was told stays told."""
+        self._config = config
+        self.passages.keep_for(config.cooldown_s)
+
     def update(self, sightings: Sequence[Sighting]) -> list[Decision]:
         """Take one frame's sightings, ended tracks before live ones as the tracker gives them."""
         current = [sighting for sighting in sightings if sighting.current is not None]
