@@ -13,6 +13,7 @@ from onnx import ModelProto
 from rich.console import Console
 from rich.table import Column, Table
 
+from edge_alpr.stages.near import WINDOW
 from export.alike import Alike
 from export.compose import BATCHES, Plane, bytes_out
 from export.judge import Loss
@@ -55,6 +56,8 @@ def _trial(model: ModelProto, plane: Plane) -> dict[str, NDArray[Any]]:
     if "quads" in feeds:
         x, y = plane.width / 2, plane.height / 2
         feeds["quads"] = np.array([[[x, y], [x + 100, y + 5], [x + 100, y + 30], [x, y + 25]]], np.float32)
+    if WINDOW in feeds:
+        feeds[WINDOW] = np.array([[1, -plane.width / 2, -plane.height / 2]], np.float32)
     return feeds
 
 
