@@ -208,11 +208,12 @@ def _card(variant: Variant, plane: Plane) -> Card:
         changes["variant"] = VariantCard("int8", card.sha256)
     if variant.where == "gpu":
         shape = (1, 1, plane.height, plane.pitch)
-        made["frame"] = f"{plane.width}x{plane.height}, {plane.pitch} bytes a row; corners in frame pixels"
+        pixels = "window" if card.detector and _looks_again(variant.package) else "frame"
+        made["frame"] = f"{plane.width}x{plane.height}, {plane.pitch} bytes a row; corners in {pixels} pixels"
         made["inside"] = "{} rows, {} columns".format(*card.input.shape[2:])
         changes["input"] = InputCard(name="luma", shape=shape, dtype="uint8", layout="luma")
         if card.detector and _looks_again(variant.package):
-            made["window"] = "second input, float32 (1, 3): scale, shift x, shift y; corners in window pixels"
+            made["window"] = "second input, float32 (1, 3): scale, shift x, shift y"
             changes["detector"] = msgspec.structs.replace(card.detector, top_k=NEAR_KEPT)
         if variant.kind == "reader":
             made["quads"] = f"second input, float32 (N, 4, 2); profiles {', '.join(map(str, BATCHES))}"

@@ -253,6 +253,13 @@ def test_the_shipped_graphs_can_be_parsed_and_few_bytes_leave():
     assert sent == bytes_out(2) < bytes_out(12) < 16 * 1024
 
 
+@pytest.mark.parametrize("plates", range(13))
+def test_twelve_plates_stay_within_16_kib_as_the_profiles_round_them(plates: int):
+    whole, rest = divmod(plates, BATCHES[-1])
+    rows = whole * BATCHES[-1] + (min(size for size in BATCHES if size >= rest) if rest else 0)
+    assert bytes_out(plates) + (rows - plates) * 964 <= 16_384
+
+
 def test_what_the_parser_refuses_is_named():
     model = detector_for_gpu(eye(384, 640), Plane(640, 384, 640), 114)
     assert problems(model) == []
