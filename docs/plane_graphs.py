@@ -68,7 +68,7 @@ def compare_reads(name: str, session: CoreSession, crops: NDArray[np.uint8]) -> 
     parts = (crops[n : n + 64] for n in range(0, len(crops), 64))
     everything: Floats = np.concatenate([session.run({"crops": part})["logprobs"] for part in parts])
     classes = np.argsort(-everything, axis=-1, kind="stable")[..., :KEPT]
-    best = np.take_along_axis(everything, classes, axis=-1).astype(np.float16)
+    best: Floats = np.take_along_axis(everything, classes, axis=-1).astype(np.float16).astype(np.float32)
     told = from_best(best, classes.astype(np.uint8), len(ALPHABET) + 1)
     pairs = [
         (read_from_slots(ctc_slots(a)), read_from_slots(ctc_slots(b)))
