@@ -28,6 +28,8 @@ from edge_alpr.stages.read import SHARPNESS, ReaderSpec, ctc_slots, plane_chance
 from edge_alpr.stages.rectify import clipped
 from edge_alpr.types import Crop, Detection, DevicePlane, Luma, Read, Tensors
 
+MOST_READ = 12
+"""Plates of a frame that are looked at again and read, the best scored: what comes back for it stays within 16 KiB."""
 _UNSEEN: Luma = np.empty((0, 0), np.uint8)
 
 
@@ -73,8 +75,9 @@ class OnPlane:
         frame = (plane.width, plane.height)
         detections = decode(self.nets.detector.run(plane), Letterbox(frame, frame), self._config)
         if self.nets.near is not None and seen_at(frame, self.nets.near.input_size) <= SHRUNK:
-            detections = without_doubles(self._again(plane, one, self.nets.near) for one in detections)
-        wanted = detections[:most]
+            again = [self._again(plane, one, self.nets.near) for one in detections[:MOST_READ]]
+            detections = without_doubles([*again, *detections[MOST_READ:]])
+        wanted = detections[: min(most or MOST_READ, MOST_READ)]
         return Looked(detections, frame, *self._reading(plane, wanted), self._read)
 
     def _again(self, plane: DevicePlane, detection: Detection, near: NearNet) -> Detection:
