@@ -136,16 +136,16 @@ def rig(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 @pytest.fixture(scope="module")
 def on_cpu(folder: Path) -> Driven:
     """The same clip from system memory."""
-    return driven_on_cpu(folder, "clip")
+    return driven_on_cpu(folder, "clip", True)
 
 
 @pytest.fixture(scope="module")
 def short_on_cpu(folder: Path) -> Driven:
-    return driven_on_cpu(folder, "short")
+    return driven_on_cpu(folder, "short", True)
 
 
 @cache
-def driven_on_cpu(folder: Path, clip: str, look_again: bool = True) -> Driven:
+def driven_on_cpu(folder: Path, clip: str, look_again: bool) -> Driven:
     config = Config(
         source=SourceConfig(uri=str(folder / f"{clip}.mp4")),
         models=ModelsConfig(tier="small", precision="full", run_on="cpu"),
