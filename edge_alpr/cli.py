@@ -19,6 +19,7 @@ from rich.logging import RichHandler
 from edge_alpr import __version__
 from edge_alpr.config import MOST_CAMERAS, Config, load_config, with_sources
 from edge_alpr.errors import EdgeAlprError, OutputClosedError
+from edge_alpr.hotlist.commands import hotlist
 from edge_alpr.shelf.commands import models
 
 EXAMPLES = """
@@ -42,6 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models, name="models")
+app.add_typer(hotlist, name="hotlist")
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file (TOML); see `edge-alpr config`.", metavar="FILE"),

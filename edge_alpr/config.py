@@ -187,6 +187,42 @@ class GovernorConfig(Section, frozen=True):
     """Below this speed every second frame is enough; 0: the speed does not matter."""
 
 
+class HotListsConfig(Section, frozen=True):
+    """Plates to look for. See docs/hotlists.md."""
+
+    folder: str = ""
+    """Folder of the lists (`*.csv`, `*.json`); empty: `hotlists` in the store's folder."""
+    classes: tuple[str, ...] = ("0ODQ", "1I", "2Z", "5S", "8B", "6G")
+    """Characters easily taken for one another: a text that differs within them only is `equivalent`."""
+    max_distance: Annotated[int, Meta(ge=0, le=1)] = 1
+    """Characters by which an entry may further differ from a text that was read."""
+    false_alerts: Positive = 0.5
+    """False alerts that may be expected in a shift of 8 hours, all lists together; it sets how sure a hit must be."""
+    min_score: Share = 0.05
+    """Hits less likely than this are not told, however few false alerts they would make."""
+    plates_per_hour: Positive = 600.0
+    """Vehicles met in an hour, about."""
+    hits_per_shift: Positive = 1.0
+    """Vehicles of the lists that are met in a shift, about; weighed against chance likenesses."""
+    plates_in_use: Positive = 1e7
+    """How many texts the plates around are drawn from, about; what a list shows of its own counts beside it."""
+    stale_after_h: Limit = 48.0
+    """A list older than this is shown as stale; 0: never."""
+    reload_s: Positive = 2.0
+    """How often the folder is looked at for changes."""
+    keys: str = ""
+    """Folder of the public keys (`*.pub`, PEM, Ed25519) that lists may be signed with."""
+    require_signature: bool = False
+    """Refuse lists without a valid signature."""
+
+    def __post_init__(self) -> None:
+        """Refuse classes that overlap. Raises `ConfigError`."""
+        chars = "".join(self.classes)
+        known = {char for char in chars if char.isascii() and (char.isdigit() or char.isupper())}
+        if wrong := sorted({char for char in chars if chars.count(char) > 1 or char not in known}):
+            raise ConfigError(f"hotlists.classes: '{wrong[0]}' stands twice or is none of A-Z and 0-9")
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -203,6 +239,7 @@ class Config(Section, frozen=True):
     stills: StillsConfig = StillsConfig()
     learning: LearningConfig = LearningConfig()
     governor: GovernorConfig = GovernorConfig()
+    hotlists: HotListsConfig = HotListsConfig()
 
     def __post_init__(self) -> None:
         """Refuse cameras that cannot be told apart. Raises `ConfigError`."""

@@ -87,6 +87,14 @@ class KeyFileError(SealError):
     """The key file is missing, damaged, or open to others; or the cryptography package is not installed."""
 
 
+class HotListError(EdgeAlprError):
+    """A hot list cannot be read, written or used."""
+
+
+class UnsignedListError(HotListError):
+    """A hot list has no valid signature of a known key, where one is required."""
+
+
 class LabelError(EdgeAlprError):
     """There is nothing to label there, or what was labelled cannot be written."""
 

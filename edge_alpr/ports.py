@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from edge_alpr.types import DevicePlane, Event, Frame, SourceCounters, SourceInfo, Tensors
+from edge_alpr.types import DevicePlane, Event, Frame, Match, Read, SourceCounters, SourceInfo, Tensors
 
 
 class Session(Protocol):
@@ -79,6 +79,17 @@ class Sink(Protocol):
 
     def tell(self, event: Event) -> None:
         """Take one event. May be called again with the same `uuid` and `seq`."""
+
+
+class Hits(Protocol):
+    """The hot lists: which of their entries a read may be."""
+
+    @property
+    def version(self) -> int:
+        """Changes whenever the lists do."""
+
+    def __call__(self, read: Read, at_ms: int) -> tuple[Match, ...]:
+        """The hits at that time (UTC, ms), the most urgent first, at most one of each list."""
 
 
 class Clock(Protocol):

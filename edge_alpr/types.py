@@ -247,12 +247,25 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The hot-list entry that an event hit."""
+    """The hot-list entry that an event hit.
+
+    `chars_differ` are positions in the event's plate, from 0; one past its end where characters are missing there.
+    """
 
     list: str
     entry: str
     kind: Literal["exact", "equivalent", "distance", "wildcard"]
     chars_differ: tuple[int, ...] = ()
+    score: float = 1.0
+    """Probability that the plate is the entry."""
+    priority: int = 0
+    """Higher is more urgent."""
+    color: str = ""
+    sound: str = ""
+    note: str = ""
+    list_age_s: int = 0
+    stale: bool = False
+    """The list is older than `[hotlists] stale_after_h`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +302,9 @@ class Event:
     track_id: int
     gps: dict[str, float] = field(default_factory=dict)
     match: Match | None = None
+    """The most urgent hit."""
+    also: tuple[str, ...] = ()
+    """Names of the other lists that were hit."""
     images: Images = field(default_factory=Images)
     processing_time_ms: dict[str, float] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
