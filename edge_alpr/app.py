@@ -13,6 +13,7 @@ import msgspec
 from edge_alpr.config import Config, Tier
 from edge_alpr.errors import ModelError
 from edge_alpr.formats import NO_FORMATS, Formats, open_formats
+from edge_alpr.hits import NO_HITS
 from edge_alpr.infer import adapt
 from edge_alpr.infer.adapt import Cut
 from edge_alpr.infer.package import configured, in_precision, load_package, shipped
@@ -20,6 +21,7 @@ from edge_alpr.infer.rungs import open_session
 from edge_alpr.ops.governor import Governor, Level
 from edge_alpr.ops.steering import Sensors, Steering
 from edge_alpr.pipeline import Effort, Identity, Lane, Looking, Pipeline, Stages, Tracking
+from edge_alpr.ports import Hits
 from edge_alpr.spans import HeardSession, Listener, heard
 from edge_alpr.stages.again import ReadAgain
 from edge_alpr.stages.detect import Detector
@@ -44,6 +46,8 @@ class Models:
     again: ReadAgain
     cut: Cut = cut
     formats: Formats = NO_FORMATS
+    hits: Hits = NO_HITS
+    """The hot lists of a drive."""
 
     def using(self, detector: OpenDetector) -> Models:
         """The same reader with another detector; both stay open, so this may happen between two frames."""
@@ -153,7 +157,7 @@ def make_pipeline(
         cut=models.cut,
         read=models.read,
         lane=lane,
-        decide=EventMaker(config.event, device_id(config), models.formats),
+        decide=EventMaker(config.event, device_id(config), models.formats, models.hits),
         guess=models.formats.guess,
         on_gpu=on_gpu,
     )

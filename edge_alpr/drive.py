@@ -23,6 +23,7 @@ from edge_alpr.device import BoardWatch, open_board
 from edge_alpr.device.host import usable_cores
 from edge_alpr.errors import SourceError
 from edge_alpr.gpudrive import GpuDrive, Hardware, open_gpu_drive, this_hardware
+from edge_alpr.hotlist.live import HotLists
 from edge_alpr.infer.looking import Look
 from edge_alpr.infer.onnx import MOST_THREADS
 from edge_alpr.ops.governor import Governor, limits_on
@@ -200,6 +201,7 @@ class Drive:
             self._live = source if source.info.live else None
             if limit_s is not None:
                 self._stop_after(limit_s, stack)
+            models = replace(models, hits=stack.enter_context(HotLists(config)))
             look = gpu.look if gpu else None
             pipeline = make_pipeline(config, models, listen=self._relay.listener, on_gpu=look)
             sensors = self._watched(stack, source)

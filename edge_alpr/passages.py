@@ -14,7 +14,7 @@ from rapidfuzz.distance import Levenshtein
 
 from edge_alpr.evidence import Interpret, canonical, fold, read_from_slots, text_scores
 from edge_alpr.fusion import Fusion, quality
-from edge_alpr.types import Sighting
+from edge_alpr.types import Match, Sighting
 
 TrackKey = tuple[str, int]
 """Camera and track id."""
@@ -58,6 +58,9 @@ class Passage:
     uuid: str
     text: str
     neighbours: Neighbours
+    matches: tuple[Match, ...] = ()
+    """The hits that its event was told with, of the lists' version `lists`."""
+    lists: int = 0
 
     def relation(self, sighting: Sighting) -> Relation:
         """Whether the sighting is this vehicle, and if the texts differ, which one is right."""

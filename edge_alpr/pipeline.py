@@ -438,6 +438,8 @@ class Pipeline:
             box=pixel_box(quad, *size),
             coordinates=tuple(Point(round(float(x), 1), round(float(y), 1)) for x, y in quad),
             track_id=sighting.track_id,
+            match=next(iter(decision.matches), None),
+            also=tuple(match.list for match in decision.matches[1:]),
             processing_time_ms=self.timings.latest(),
             models=self.models,
             region=cleaned(self._stages.guess(sighting.read)),

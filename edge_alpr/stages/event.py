@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 from edge_alpr.config import EventConfig
 from edge_alpr.evidence import canonical, fold, text_scores
 from edge_alpr.formats import NO_FORMATS, Formats
+from edge_alpr.hits import NO_HITS, Look, fresh
 from edge_alpr.passages import (
     Neighbours,
     Passage,
@@ -29,7 +30,8 @@ from edge_alpr.passages import (
     without_pictures,
 )
 from edge_alpr.path import Place, box_state
-from edge_alpr.types import Sighting, State
+from edge_alpr.ports import Hits
+from edge_alpr.types import Match, Sighting, State
 
 _NAMESPACE = UUID("7d1c2c5e-5f0b-5d0e-9a4e-0c6d3a1f8b52")
 _AGREEMENT = 0.5
@@ -48,13 +50,15 @@ class Decision:
     state: State
     seq: int
     sighting: Sighting
+    matches: tuple[Match, ...] = ()
+    """The hits of the hot lists, the most urgent first."""
 
 
 @dataclass(eq=False)
 class _Life:
     """What was told of a live track; `events` numbers those it had before the one under way.
 
-    `possible` is what was told as possible.
+    `possible` is what was told as possible, `matches` are the hits told of the event under way.
     """
 
     sighting: Sighting
@@ -63,6 +67,8 @@ class _Life:
     passage: Passage | None = None
     events: int = 0
     neighbours: Neighbours = field(default_factory=dict)
+    matches: tuple[Match, ...] = ()
+    look: Look = field(default_factory=Look)
 
 
 class EventMaker:
@@ -72,11 +78,17 @@ class EventMaker:
     uuid and the right text is confirmed under a new one. So it is when a later track of the same vehicle shows
     the text to be wrong. Turning into quite another text means that the track went over to another vehicle:
     then the first stays confirmed. A text that never sufficed counts as evidence when the vehicle comes back.
+
+    No cool-down hides a hit of the hot lists that was not told: a vehicle that hits since the lists changed is told
+    again under its uuid when it is seen; one that looks like another and hits what that one did not is told by itself.
     """
 
-    def __init__(self, config: EventConfig, device_id: str = "", formats: Formats = NO_FORMATS) -> None:
+    def __init__(
+        self, config: EventConfig, device_id: str = "", formats: Formats = NO_FORMATS, hits: Hits = NO_HITS
+    ) -> None:
         self._config = config
         self._formats = formats
+        self._hits = hits
         self._device_id = device_id
         self._lives: dict[TrackKey, _Life] = {}
         self.passages = Passages(config.cooldown_s)
@@ -122,7 +134,7 @@ class EventMaker:
         if text == passage.text:
             if sighting.reads > passage.sighting.reads:
                 passage.sighting = without_pictures(sighting)
-            return []
+            return self._tell_again(life, passage, sighting)
         left = text_scores(fold(sighting.read.slots), [passage.text])[0]
         if left > _TURNED or not self._is_convincing(sighting, ended=False):
             return []
@@ -139,20 +151,54 @@ class EventMaker:
         for passage, relation in relations:
             if relation is Relation.SAME:
                 self.passages.touch(passage)
-                return self._drop(life)
+                return self._tell_hit(life, passage, sighting, ended) or self._drop(life)
         if self._is_convincing(sighting, ended):
             wrong = [passage for passage, _ in relations]
             return [self._withdraw(passage) for passage in wrong] + [
                 self._confirm(life, sighting, heard)
             ]
+        if ended and self._is_sure_hit(life, sighting):
+            return [self._confirm(life, sighting, heard)]
         if ended:
             self.withheld += heard is None and self._is_withheld(sighting)
             self._remember(life, sighting, heard)
             return self._drop(life)
-        if life.state is None and self._is_possible(sighting) and not self._is_told_elsewhere(sighting):
+        if self._is_news(life, sighting) and self._is_possible(sighting) and not self._is_told_elsewhere(sighting):
             life.possible = without_pictures(sighting)
             return [self._tell(life, "possible", sighting)]
         return []
+
+    def _is_news(self, life: _Life, sighting: Sighting) -> bool:
+        """Whether a text that is possible is to be told: once, and again when it hits."""
+        return life.state is None or (
+            life.state == "possible" and fresh(life.look.at(sighting, self._hits), life.matches)
+        )
+
+    def _is_sure_hit(self, life: _Life, sighting: Sighting) -> bool:
+        """Whether an ended track of an unclear text is yet surely a vehicle of the lists."""
+        enough = self._is_whole(sighting) and sighting.reads >= self._config.confirm_reads
+        matches = life.look.at(sighting, self._hits) if enough and self._formats.admits(sighting.read.plate) else ()
+        return any(match.score >= self._config.confirm_score for match in matches)
+
+    def _tell_again(self, life: _Life, passage: Passage, sighting: Sighting) -> list[Decision]:
+        """Tell a confirmed vehicle under its uuid once more where the lists have changed so that it hits."""
+        if passage.lists == self._hits.version:
+            return []
+        matches = life.look.at(sighting, self._hits)
+        if not fresh(matches, passage.matches):
+            return []
+        passage.matches, passage.lists = matches, self._hits.version
+        self._seq += 1
+        return [Decision(passage.uuid, "confirmed", self._seq, sighting, matches)]
+
+    def _tell_hit(self, life: _Life, passage: Passage, sighting: Sighting, ended: bool) -> list[Decision]:
+        """What is to be told of a vehicle that is taken for one told before, but hits what that one did not."""
+        if canonical(sighting.read.plate) == passage.text:
+            again = self._tell_again(life, passage, sighting)
+            return again + self._drop(life) if again else []
+        if not self._is_convincing(sighting, ended) or not fresh(life.look.at(sighting, self._hits), passage.matches):
+            return []
+        return [self._confirm(life, sighting, None)]
 
     def _relations(self, sighting: Sighting) -> list[tuple[Passage, Relation]]:
         """The confirmed passages that are this vehicle."""
@@ -205,6 +251,7 @@ class EventMaker:
             self.passages.remove(heard)
         decision = self._tell(life, "confirmed", sighting)
         life.passage = self.passages.add(sighting, decision.uuid, life.neighbours)
+        life.passage.matches, life.passage.lists = decision.matches, self._hits.version
         return decision
 
     def _remember(self, life: _Life, sighting: Sighting, heard: Passage | None) -> None:
@@ -228,14 +275,16 @@ class EventMaker:
             if life.passage is passage:
                 life.passage, life.state = None, "withdrawn"
         self._seq += 1
-        return Decision(passage.uuid, "withdrawn", self._seq, passage.sighting)
+        return Decision(passage.uuid, "withdrawn", self._seq, passage.sighting, passage.matches)
 
     def _tell(self, life: _Life, state: State, sighting: Sighting) -> Decision:
         if life.state == "withdrawn":  # what was taken back stays so: this is a new event
             life.events += 1
+        if state != "withdrawn":  # what is taken back, is as it was told
+            life.matches = life.look.at(sighting, self._hits)
         life.state = state
         self._seq += 1
-        return Decision(self._uuid(life), state, self._seq, sighting)
+        return Decision(self._uuid(life), state, self._seq, sighting, life.matches)
 
     def _uuid(self, life: _Life) -> str:
         first = life.sighting
