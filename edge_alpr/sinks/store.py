@@ -27,6 +27,7 @@ __all__ = ["EventStore", "Pictures", "Recovered", "StoreCounters"]
 
 FILE = "events.sqlite3"
 _log = logging.getLogger(__name__)
+_DELETE = "DELETE FROM events WHERE uuid = ? AND state = ? AND plate = ?"
 
 
 @dataclass(slots=True)
@@ -77,17 +78,19 @@ class EventStore:
 
         `seq` is set here, one transaction an event, strictly increasing over restarts: the caller's is
         replaced. `images` names the pictures kept; where they cannot be written the event is stored
-        without. An event with the same uuid, state and plate is stored once: the stored one comes back.
+        without. An event with the same uuid, state and plate is stored once: the stored one comes back, unless
+        the new one hit an entry of a hot list that the stored one did not; then it takes its place.
         Raises `EventError` when the event breaks its contract, `StoreFullError` when the disk is full,
         else `StoreError`; the event is then not stored.
         """
         encode_event(event)  # refused before anything is written
         with translated(self.path):
             stored = self._same(event)
-        if stored is not None:
+        if stored is not None and not _hits_anew(event, stored):
             self.counters.duplicates += 1
             return stored
         images, fresh = self._keep(event, pictures)
+        images = stored.images if stored is not None and not images.plate else images
         try:
             return self._insert(replace(event, images=images))
         except StoreFullError as error:
@@ -167,6 +170,7 @@ class EventStore:
         with translated(self.path), schema.transaction(self._connection):
             event = replace(event, seq=self.last_seq() + 1)
             body = encode_event(event)
+            self._connection.execute(_DELETE, (event.uuid, event.state, event.plate))
             self._connection.execute(schema.INSERT, schema.row_of(event, body))
         self.counters.appended += 1
         return decode_event(body)
@@ -181,7 +185,7 @@ class EventStore:
             return decode_event(row[0])
         except EventError as error:
             self._unreadable(event.uuid, error)
-            self._connection.execute("DELETE FROM events WHERE uuid = ? AND state = ? AND plate = ?", key)
+            self._connection.execute(_DELETE, key)
             return None
 
     def _keep(self, event: Event, pictures: Pictures | None) -> tuple[Images, tuple[Path, ...]]:
@@ -222,6 +226,12 @@ class EventStore:
         with translated(self.path):
             row = self._connection.execute(query).fetchone()
         return 0 if row is None else int(row[0])
+
+
+def _hits_anew(event: Event, stored: Event) -> bool:
+    """Whether an event hit an entry of a hot list that the stored one did not."""
+    hit = event.match and (event.match.list, event.match.entry)
+    return hit is not None and (stored.match is None or hit != (stored.match.list, stored.match.entry))
 
 
 def _make_folder(folder: Path) -> None:
