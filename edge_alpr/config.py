@@ -198,14 +198,14 @@ class HotListsConfig(Section, frozen=True):
     """Characters by which an entry may further differ from a text that was read."""
     false_alerts: Positive = 0.5
     """False alerts that may be expected in a shift of 8 hours, all lists together; it sets how sure a hit must be."""
-    min_score: Share = 0.05
+    min_score: Share = 0.02
     """Hits less likely than this are not told, however few false alerts they would make."""
     plates_per_hour: Positive = 600.0
     """Vehicles met in an hour, about."""
     hits_per_shift: Positive = 1.0
     """Vehicles of the lists that are met in a shift, about; weighed against chance likenesses."""
     plates_in_use: Positive = 1e7
-    """How many texts the plates around are drawn from, about; what a list shows of its own counts beside it."""
+    """How many plates there are where the car drives, about."""
     stale_after_h: Limit = 48.0
     """A list older than this is shown as stale; 0: never."""
     reload_s: Positive = 2.0

@@ -1,8 +1,8 @@
 """How sure a hit is, and how sure it must be. docs/hotlists.md derives it.
 
 A read gives each text a probability q. `Errors` adds the misreads that a reader makes though it is sure. Whether the
-car is the listed one further depends on how often listed cars are met and how densely the list lies (`posterior`);
-which q is told depends on the false alerts that may be expected (`least_chance`).
+car is the listed one further depends on how often listed cars are met and how many of all plates are listed
+(`posterior`); which q is told depends on the false alerts that may be expected (`least_chance`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from edge_alpr.hotlist.keys import Classes
 from edge_alpr.types import Floats
 
 SHIFT_H = 8.0
-UNSURE = 0.06
-"""The probability that a read leaves to other texts than the plate's, on average."""
-OVERSURE = 3.0
-"""Texts stated at q are wrong at most so many times as often as 1 - q says."""
-_CONFUSED, _ANY, _MISSED = 4e-3, 1e-3, 2e-4
+WRONG = 0.02
+"""A read gives q or more to at most `WRONG` / q wrong texts, on average; measured, see docs/hotlists.md."""
+SURE = 0.9
+"""A hit that is so sure is told whatever the list."""
+_CONFUSED, _ANY, _MISSED = 1.5e-3, 3e-4, 1e-4
 """However sure the reader is: chance that a character is another of its class, that it is any other or none, and
 that one was overlooked at a given place."""
 _RARE = 0.01
@@ -69,8 +69,8 @@ def chances(rows: _Doubles, texts: Sequence[str]) -> _Doubles:
 def prior_odds(entries: int, density: float, plates_per_hour: float, hits_per_shift: float) -> float:
     """How much likelier a car is one given entry than it is one given text that is on no list.
 
-    The first is the share of hits among the cars over the entries, the second one over all texts in use; entries over
-    texts is the density.
+    The first is the share of hits among the cars over the entries, the second one over all plates in use; entries over
+    plates is the density.
     """
     hits = min(hits_per_shift, _RARE * max(entries, 1))
     return hits / (SHIFT_H * plates_per_hour) / density
@@ -85,9 +85,18 @@ def posterior(chance: float, odds: float) -> float:
 def least_chance(density: float, plates_per_hour: float, false_alerts: float) -> float:
     """The q that a hit needs so that a shift has no more false alerts than stated.
 
-    With n cars a shift, of which each has w(q) wrong texts at q or more, n w(q) density of these are listed. The
-    wrong texts hold `UNSURE` together, and each is wrong by `OVERSURE` (1 - q) at most: w(q) is at most
-    min(`UNSURE`, `OVERSURE` (1 - q)) / q.
+    Solves `expected_false_alerts` for q. At most `SURE`: where lists are so long that even sure reads hit more of
+    them by chance than stated, these are told nevertheless.
     """
     wrong = false_alerts / (SHIFT_H * plates_per_hour * density)
-    return min(UNSURE / wrong, OVERSURE / (OVERSURE + wrong), 1.0)
+    return min(WRONG / wrong, 1.0 / (1.0 + wrong), SURE)
+
+
+def expected_false_alerts(least: float, density: float, plates_per_hour: float) -> float:
+    """False alerts in a shift where hits are told from q = `least` on, at most.
+
+    With n cars a shift, each with w(q) wrong texts at q or more, n w(q) density of these are listed, however close
+    together the entries lie: a plate is taken for another as easily as the other for it. As q is calibrated, a text
+    stated at q is wrong with 1 - q, so w(q) is at most (1 - q) / q, and `WRONG` / q.
+    """
+    return SHIFT_H * plates_per_hour * density * min(WRONG, 1.0 - least) / least

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_alpr.errors import HotListError
-from edge_alpr.hotlist.density import Density, density_of
 from edge_alpr.hotlist.entry import LONGEST, Entry, Fault, ListInfo
 from edge_alpr.hotlist.index import Index, make_sieve
 from edge_alpr.hotlist.keys import Classes
@@ -37,7 +36,6 @@ class Head(msgspec.Struct, frozen=True):
     patterns: tuple[Entry, ...]
     faults: tuple[Fault, ...]
     fault_count: int
-    density: Density
 
 
 class _Array(msgspec.Struct, frozen=True):
@@ -70,9 +68,8 @@ def compile_list(data: bytes, suffix: str, name: str, classes: Classes) -> Compi
     info, items = parse(data, suffix, name)
     gathered = _Gathered()
     gathered.take(items)
-    index = gathered.index(classes)
-    patterns, faults = tuple(gathered.patterns), tuple(gathered.faults)
-    return Compiled(Head(info, patterns, faults, gathered.fault_count, density_of(index, classes)), index)
+    head = Head(info, tuple(gathered.patterns), tuple(gathered.faults), gathered.fault_count)
+    return Compiled(head, gathered.index(classes))
 
 
 class _Gathered:

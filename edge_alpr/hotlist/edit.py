@@ -75,7 +75,7 @@ def _row(text: str, values: Mapping[str, str]) -> str:
     columns = columns_of(first, delimiter) or UNNAMED
     missing = [key for key, value in values.items() if value and key not in columns]
     if missing:
-        raise HotListError(f"the list has no column '{missing[0]}'; add it to its first line")
+        raise HotListError(f"the list has no column '{missing[0]}'; name one in its first line")
     cells = [""] * (max(columns.values()) + 1)
     for key, place in columns.items():
         cells[place] = values.get(key, "")

@@ -47,10 +47,6 @@ class Index:
             rows.extend(range(begin, end))
         return rows[:most]
 
-    def count(self, keys: Keys) -> int:
-        """How many of the keys are there."""
-        return int((np.searchsorted(self.keys, keys, "left") < np.searchsorted(self.keys, keys, "right")).sum())
-
     def text(self, row: int) -> str:
         """The text of an entry."""
         return bytes(self.texts[row]).decode()

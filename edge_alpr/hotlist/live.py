@@ -89,6 +89,9 @@ class HotLists:
         self.loaded = loaded
         self._matcher = Matcher(self._config, loaded.lists)
         self.version += 1
+        if self._matcher.too_long:
+            many = self._matcher.expected_false_alerts
+            _log.warning("hot lists: so long that up to %.1f false alerts may come in 8 hours; shorten them", many)
         tidy(self._folder, loaded)
         write_status(self._status, self._matcher, loaded, self._clock_ms())
 

@@ -11,7 +11,7 @@ from rapidfuzz.distance import Levenshtein
 
 from edge_alpr.config import HotListsConfig
 from edge_alpr.evidence import canonical, fold, text_scores
-from edge_alpr.hotlist.chance import Errors, chances, least_chance, posterior, prior_odds
+from edge_alpr.hotlist.chance import Errors, chances, expected_false_alerts, least_chance, posterior, prior_odds
 from edge_alpr.hotlist.compiled import Compiled
 from edge_alpr.hotlist.entry import LONGEST, Fault, ListInfo
 from edge_alpr.hotlist.keys import Classes, Keys
@@ -85,13 +85,20 @@ class Matcher:
         self.lists = tuple(lists)
         self._classes = Classes(config.classes)
         self._errors = Errors(self._classes)
-        density = sum(one.compiled.head.density.chance(config.plates_in_use) for one in lists)
-        self.density = min(1.0, density) or 1.0
-        """The chance that a text like those on the lists is on one."""
         entries = sum(len(one.compiled.index) for one in lists)
+        self.density = min(1.0, max(entries, 1) / config.plates_in_use)
+        """The chance that a plate is on the lists, if they are as any others."""
         self.odds = prior_odds(entries, self.density, config.plates_per_hour, config.hits_per_shift)
         self.least_chance = least_chance(self.density, config.plates_per_hour, config.false_alerts)
         """What a read must give an entry so that it is told."""
+        expected = expected_false_alerts(self.least_chance, self.density, config.plates_per_hour) if entries else 0.0
+        self.expected_false_alerts = expected
+        """In a shift, at most; more than stated where the lists are too long for it."""
+
+    @property
+    def too_long(self) -> bool:
+        """Whether more false alerts must be expected than the configuration states."""
+        return self.expected_false_alerts > 1.01 * self.config.false_alerts
 
     def __call__(self, read: Read, at_ms: int) -> tuple[Match, ...]:
         """The hits at that time (UTC), the most urgent first, at most one of each list."""

@@ -89,9 +89,10 @@ def _rows(lines: io.StringIO, first: str, number: int) -> Iterator[Item]:
     columns = columns_of(first, delimiter)
     if columns is None:
         columns = UNNAMED
-        yield from _row(first, number, delimiter, columns)
+        yield _row(first, number, delimiter, columns)
     for place, line in enumerate(lines, number + 1):
-        yield from _row(line, place, delimiter, columns)
+        if line[:1] != "#" and not line.isspace():
+            yield _row(line, place, delimiter, columns)
 
 
 def delimiter_of(line: str) -> str:
@@ -110,23 +111,23 @@ def columns_of(line: str, delimiter: str) -> dict[str, int] | None:
     return found if "plate" in found else None
 
 
-def _row(line: str, number: int, delimiter: str, columns: Mapping[str, int]) -> Iterator[Item]:
-    if not line.strip() or line.startswith("#"):
-        return
+def _row(line: str, number: int, delimiter: str, columns: Mapping[str, int]) -> Item:
     if len(line) > LONGEST_LINE or "\0" in line:
-        yield Fault(number, "a NUL byte" if "\0" in line else f"longer than {LONGEST_LINE} characters")
-        return
+        return Fault(number, "a NUL byte" if "\0" in line else f"longer than {LONGEST_LINE} characters")
     cells = _split(line, delimiter)
     if cells is None:
-        yield Fault(number, "a quote is not closed, or stands where none may")
-        return
-    values = {column: cells[place] for column, place in columns.items() if place < len(cells)}
-    yield _entry(values, number)
+        return Fault(number, "a quote is not closed, or stands where none may")
+    count = len(cells)
+    return _entry({column: cells[place] for column, place in columns.items() if place < count}, number)
 
 
 def _entry(values: Mapping[str, str], number: int) -> Item:
-    kind, expires, note = (values.get(column, "").strip() for column in ("kind", "expires", "note"))
-    return make_entry(values.get("plate", ""), number, kind, expires, "".join(c for c in note if c.isprintable()))
+    note = values.get("note", "").strip()
+    if not note.isprintable():
+        note = "".join(char for char in note if char.isprintable())
+    return make_entry(
+        values.get("plate", ""), number, values.get("kind", "").strip(), values.get("expires", "").strip(), note
+    )
 
 
 def _split(line: str, delimiter: str) -> list[str] | None:

@@ -59,12 +59,15 @@ def show_faults(one: LoadedList, console: Console, most: int = _MOST_FAULTS) -> 
 def show_threshold(matcher: Matcher, console: Console) -> None:
     """What a hit needs, and why."""
     config = matcher.config
+    many = matcher.expected_false_alerts
     text = (
-        f"A hit is told from a likeness of {_percent(matcher.least_chance)} on: at most {config.false_alerts:g} false "
-        f"alerts in 8 hours with {config.plates_per_hour:g} plates an hour. A text like those on the lists is on one "
-        f"with a chance of {matcher.density:.2g}."
+        f"A read must give an entry {_percent(matcher.least_chance)} to be told: at most {_count(many)} false alerts "
+        f"in 8 hours with {config.plates_per_hour:g} plates an hour, of {config.plates_in_use:,.0f} in use."
     )
     say(console, text, "dim")
+    if matcher.too_long:
+        wanted = f"{config.false_alerts:g} of hotlists.false_alerts"
+        say(console, f"More than the {wanted}: the lists are too long for it.", "yellow")
 
 
 def show_match(plate: str, matches: Sequence[Match], console: Console) -> None:
@@ -104,6 +107,10 @@ def show_past(found: Iterable[tuple[Event, Match]], console: Console, most: int 
 def say(console: Console, text: str, style: str = "") -> None:
     """A line as it is."""
     console.print(Text(text, style=style), soft_wrap=True)
+
+
+def _count(number: float) -> str:
+    return f"{number:.2g}" if number < 10 else f"{number:.0f}"
 
 
 def _percent(share: float) -> str:

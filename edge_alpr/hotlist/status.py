@@ -39,6 +39,8 @@ class Status(msgspec.Struct, frozen=True):
 
     written_ms: int
     least_chance: float
+    expected_false_alerts: float
+    """In a shift of 8 hours, at most."""
     lists: tuple[ListStatus, ...]
     refused: dict[str, str]
     """By their files, why lists are not in use at all."""
@@ -49,7 +51,7 @@ def status_of(matcher: Matcher, loaded: Loaded, at_ms: int) -> Status:
     used = {one.path for one in loaded.lists}
     lists = tuple(_status(one, matcher, loaded) for one in loaded.lists)
     refused = {path.name: reason for path, reason in loaded.troubles.items() if path not in used}
-    return Status(at_ms, round(matcher.least_chance, 6), lists, refused)
+    return Status(at_ms, round(matcher.least_chance, 6), round(matcher.expected_false_alerts, 3), lists, refused)
 
 
 def _status(one: LoadedList, matcher: Matcher, loaded: Loaded) -> ListStatus:
