@@ -198,7 +198,7 @@ class HotListsConfig(Section, frozen=True):
     """Characters by which an entry may further differ from a text that was read."""
     false_alerts: Positive = 0.5
     """False alerts that may be expected in a shift of 8 hours, all lists together; it sets how sure a hit must be."""
-    min_score: Share = 0.02
+    min_score: Share = 0.05
     """Hits less likely than this are not told, however few false alerts they would make."""
     plates_per_hour: Positive = 600.0
     """Vehicles met in an hour, about."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from edge_alpr.ports import Hits
 from edge_alpr.types import Match, Sighting
 
+_LIKELY = 0.5
+
 
 class _NoLists:
     version = 0
@@ -36,6 +38,7 @@ class Look:
 
 
 def fresh(matches: Iterable[Match], told: Iterable[Match]) -> bool:
-    """Whether there is an entry among the hits that was not told."""
-    known = {(match.list, match.entry) for match in told}
-    return any((match.list, match.entry) not in known for match in matches)
+    """Whether there is a hit that was not told, or told as unlikely and is likely now."""
+    before = {(match.list, match.entry): match.score for match in told}
+    scores = ((before.get((match.list, match.entry)), match.score) for match in matches)
+    return any(old is None or old < _LIKELY <= new for old, new in scores)

@@ -229,9 +229,11 @@ class EventStore:
 
 
 def _hits_anew(event: Event, stored: Event) -> bool:
-    """Whether an event hit an entry of a hot list that the stored one did not."""
-    hit = event.match and (event.match.list, event.match.entry)
-    return hit is not None and (stored.match is None or hit != (stored.match.list, stored.match.entry))
+    """Whether an event hit an entry of a hot list that the stored one did not, or hit it more surely."""
+    hit, known = event.match, stored.match
+    if hit is None or known is None:
+        return hit is not None
+    return (hit.list, hit.entry) != (known.list, known.entry) or hit.score > known.score
 
 
 def _make_folder(folder: Path) -> None:

@@ -148,10 +148,9 @@ class EventMaker:
         heard = self._heard_before(life.sighting)
         sighting = heard.joined(life.sighting, self._formats.interpret) if heard else life.sighting
         relations = self._relations(sighting)
-        for passage, relation in relations:
-            if relation is Relation.SAME:
-                self.passages.touch(passage)
-                return self._tell_hit(life, passage, sighting, ended) or self._drop(life)
+        if same := [passage for passage, relation in relations if relation is Relation.SAME]:
+            self.passages.touch(same[0])
+            return self._tell_hit(life, same, sighting, ended) or self._drop(life)
         if self._is_convincing(sighting, ended):
             wrong = [passage for passage, _ in relations]
             return [self._withdraw(passage) for passage in wrong] + [
@@ -191,14 +190,17 @@ class EventMaker:
         self._seq += 1
         return [Decision(passage.uuid, "confirmed", self._seq, sighting, matches)]
 
-    def _tell_hit(self, life: _Life, passage: Passage, sighting: Sighting, ended: bool) -> list[Decision]:
+    def _tell_hit(self, life: _Life, same: Sequence[Passage], sighting: Sighting, ended: bool) -> list[Decision]:
         """What is to be told of a vehicle that is taken for one told before, but hits what that one did not."""
-        if canonical(sighting.read.plate) == passage.text:
-            again = self._tell_again(life, passage, sighting)
-            return again + self._drop(life) if again else []
-        if not self._is_convincing(sighting, ended) or not fresh(life.look.at(sighting, self._hits), passage.matches):
+        told = [match for passage in same for match in passage.matches]
+        if not fresh(life.look.at(sighting, self._hits), told):
             return []
-        return [self._confirm(life, sighting, None)]
+        text = canonical(sighting.read.plate)
+        for passage in same:
+            if passage.text == text:
+                again = self._tell_again(life, passage, sighting)
+                return again + self._drop(life) if again else []
+        return [self._confirm(life, sighting, None)] if self._is_convincing(sighting, ended) else []
 
     def _relations(self, sighting: Sighting) -> list[tuple[Passage, Relation]]:
         """The confirmed passages that are this vehicle."""
