@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from edge_alpr.config import HotListsConfig
@@ -145,18 +146,18 @@ class Matcher:
         return [
             Found(one, row, canonical(one.compiled.index.text(row)))
             for one in lists
-            for row in dict.fromkeys(row for some in keys for row in one.compiled.index.find(some))
+            for row in dict.fromkeys(one.compiled.index.find(keys))
             if not 0 < int(one.compiled.index.expires[row]) <= at_s
         ]
 
-    def _keys(self, read: Read) -> list[Keys]:
+    def _keys(self, read: Read) -> Keys:
         """The keys to look for, those of the read texts themselves first."""
         texts = [c.plate for c in read.candidates if 0 < len(c.plate) <= LONGEST]
         folded = list(dict.fromkeys(self._classes.fold(text) for text in texts))
         keys = [self._classes.few(folded)]
         if self.config.max_distance:
             keys += [self._classes.near(text) for text in folded[:_NEAR_TEXTS] if len(text) > 1]
-        return keys
+        return np.concatenate(keys)
 
     def _patterns(self, lists: Sequence[LoadedList], read: Read, at_ms: int) -> Iterable[Match]:
         for one in lists:
