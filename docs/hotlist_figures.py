@@ -130,7 +130,7 @@ def alerts(shape: str = "LDDDLL", shifts: int = 4) -> None:
         texts = plates(np.random.default_rng(entries), entries, shape)
         listed = frozenset(map(canonical, texts))
         for stated in (0.5, 5.0):
-            matcher = matcher_of(texts, HotListsConfig(false_alerts=stated, plates_in_use=PLATES))
+            matcher = matcher_of(texts, HotListsConfig(false_alerts=stated, plates_in_use=PLATES, min_score=0.0))
             rng = np.random.default_rng(1)
             parts = zip(*(shift(rng, matcher, listed, shape) for _ in range(shifts)), strict=True)
             cars, false, hits, told = map(sum, parts)
