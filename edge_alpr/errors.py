@@ -95,6 +95,10 @@ class UnsignedListError(HotListError):
     """A hot list has no valid signature of a known key, where one is required."""
 
 
+class ListNotKeptError(HotListError):
+    """The compiled form of a hot list cannot be written; the list itself is good."""
+
+
 class LabelError(EdgeAlprError):
     """There is nothing to label there, or what was labelled cannot be written."""
 

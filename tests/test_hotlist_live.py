@@ -198,6 +198,13 @@ def test_a_compiled_list_that_is_damaged_is_made_anew(tmp_path: Path) -> None:
     assert len(open_folder(path.parent, settings.hotlists).lists[0]) == 1
 
 
+def test_where_nothing_may_be_written_lists_are_used_all_the_same(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    path = put(tmp_path, "a.csv", "B123ABC\n")
+    (path.parent / COMPILED).write_text("no folder")  # root may write into any folder
+    assert len(open_folder(path.parent, settings.hotlists).lists[0]) == 1
+
+
 def test_the_status_says_what_a_screen_must_know(tmp_path: Path) -> None:
     settings = config(tmp_path, stale_after_h=1.0)
     put(tmp_path, "a.csv", "# priority: 2\n# issued: 2026-01-02\nB123ABC\nB\n")

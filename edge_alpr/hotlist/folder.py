@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from edge_alpr.config import Config, HotListsConfig
-from edge_alpr.errors import HotListError, UnsignedListError
+from edge_alpr.errors import HotListError, ListNotKeptError, UnsignedListError
 from edge_alpr.hotlist.compiled import Compiled, compile_list, from_file, name_of, to_bytes
 from edge_alpr.hotlist.keys import Classes
 from edge_alpr.hotlist.match import LoadedList
@@ -22,6 +22,8 @@ from edge_alpr.infer.atomic import write_whole
 
 COMPILED = ".compiled"
 _COMPILE_S = 300.0
+NOT_KEPT = 3
+"""How the compiler ends where a list is good, but its compiled form cannot be written."""
 _log = logging.getLogger(__name__)
 
 State: TypeAlias = tuple[int, ...]
@@ -78,18 +80,20 @@ def compile_apart(data: bytes, path: Path, target: Path, config: HotListsConfig)
         done = subprocess.run(command, input=data, capture_output=True, timeout=_COMPILE_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HotListError(f"it could not be compiled: {error}") from error
+    if done.returncode == NOT_KEPT:
+        raise ListNotKeptError(f"{target.parent}: cannot be written")
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise HotListError(said[-1] if said else f"compiling it ended with {done.returncode}")
 
 
 def write_compiled(compiled: Compiled, target: Path) -> None:
-    """Keep a compiled list, whole or not at all. Raises `HotListError`."""
+    """Keep a compiled list, whole or not at all. Raises `ListNotKeptError`."""
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(target, to_bytes(compiled))
     except OSError as error:
-        raise HotListError(f"{target.parent}: cannot be written: {error.strerror}; free some room") from error
+        raise ListNotKeptError(f"{target.parent}: cannot be written: {error.strerror}") from error
 
 
 def open_list(path: Path, config: HotListsConfig, compile_it: Compile = compile_here) -> LoadedList:
@@ -138,7 +142,11 @@ def _compiled(target: Path) -> Compiled | None:
 
 
 def _made(data: bytes, path: Path, target: Path, config: HotListsConfig, compile_it: Compile) -> Compiled:
-    compile_it(data, path, target, config)
+    try:
+        compile_it(data, path, target, config)
+    except ListNotKeptError as error:
+        _log.warning("%s; the list is compiled at each start", error)
+        return compile_list(data, path.suffix.lower(), path.stem, Classes(config.classes))
     try:
         return from_file(target)
     except OSError as error:
