@@ -31,6 +31,8 @@ _ENOUGH_READS = 5
 """More reads of one track make its text no surer beside another one."""
 _LEAST = 1e-4
 """No text is less probable than this, however sure the slots are."""
+_LEAST_PART = 3
+"""Characters that a hidden plate's rest shares with the whole one, or else it says nothing."""
 _BESIDE_NS = 10_000_000_000
 """Stamps of several cameras are never so far apart, with all their delays."""
 _MOST = 512
@@ -68,7 +70,7 @@ class Passage:
         if mine == theirs:
             return Relation.SAME
         apart = self.neighbours.get(track_key(sighting))
-        if apart or not alike(mine, theirs):
+        if apart or not (alike(mine, theirs) or (self.uuid and _are_part_and_whole(self.sighting, sighting))):
             return Relation.OTHER
         if abs(len(mine) - len(theirs)) > 1:  # one was cut off or half hidden
             return Relation.BETTER if len(theirs) > len(mine) else Relation.SAME
@@ -201,6 +203,22 @@ def _are_two(old: Sighting, new: Sighting) -> bool:
     mine, theirs = canonical(old.read.plate), canonical(new.read.plate)
     unusual = len(mine) == len(theirs) and not only_confusable(mine, theirs)
     return unusual and _is_sure(old) and _is_sure(new)
+
+
+def _are_part_and_whole(one: Sighting, other: Sighting) -> bool:
+    """Whether the shorter text, itself unsure, is what was left of the other plate behind something in front of it.
+
+    The character at the edge of what hides it is half seen, and read as another.
+    """
+    part, whole = sorted((one, other), key=lambda sighting: len(canonical(sighting.read.plate)))
+    return not _is_sure(part) and is_rest(canonical(part.read.plate), canonical(whole.read.plate))
+
+
+def is_rest(part: str, whole: str) -> bool:
+    """Whether a canonical text is the beginning or the end of a longer one but for the character where it was cut."""
+    if len(part) <= _LEAST_PART or len(part) >= len(whole):
+        return False
+    return whole.startswith(part[:-1]) or whole.endswith(part[1:])
 
 
 def _is_sure(sighting: Sighting) -> bool:

@@ -297,6 +297,24 @@ def test_part_of_a_plate_once_confirmed_is_corrected_by_the_whole() -> None:
     assert driver.passage("TB69BMA", 12, 2)[-2:] == [("withdrawn", "69BMA"), ("confirmed", "TB69BMA")]
 
 
+@pytest.mark.parametrize("rest", ["B69BL", "B69BP", "19BMAK"])
+def test_the_rest_of_a_plate_half_hidden_twice_is_no_vehicle_of_its_own(rest: str) -> None:
+    driver = Driver()
+    driver.passage("B69BMAK", 10, 1)
+    for track, at_s in ((2, 20), (3, 30)):
+        seen = sighting(rest, at_s, track)
+        driver.see(seen)
+        driver.see(replace(seen, lost=True, current=None))
+    assert [text for state, text in said(driver.told) if state == "confirmed"] == ["B69BMAK"]
+
+
+def test_a_short_plate_read_for_sure_is_a_vehicle_though_another_begins_almost_like_it() -> None:
+    driver = Driver()
+    driver.passage("B69BMAK", 10, 1)
+    driver.passage("B69BL", 20, 2)
+    assert [text for state, text in said(driver.told) if state == "confirmed"] == ["B69BMAK", "B69BL"]
+
+
 def test_a_confirmed_text_that_turns_is_withdrawn_and_the_right_one_told() -> None:
     driver = Driver()
     driver.see(sighting("B69BHA", 10, reads=2))
