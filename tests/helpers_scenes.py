@@ -16,7 +16,7 @@ from helpers_scene_art import HORIZON, WIDTH, ground, vehicle
 from edge_alpr.app import Models, make_pipeline
 from edge_alpr.config import Config
 from edge_alpr.evidence import canonical
-from edge_alpr.types import Event, Frame, Luma
+from edge_alpr.types import Event, Frame, Luma, Match, Read
 
 FPS = 15
 BEGIN_MS = 1_700_000_000_000
@@ -94,6 +94,27 @@ class Scenario:
                 index += 1
 
 
+@dataclass
+class Lists:
+    """Hot lists by name, the most urgent first: from which second on each is in force, and its plates."""
+
+    named: dict[str, tuple[float, tuple[str, ...]]]
+    now_s: float = 0.0
+
+    @property
+    def version(self) -> int:
+        """How many are in force."""
+        return len(self._now())
+
+    def __call__(self, read: Read, at_ms: int) -> tuple[Match, ...]:
+        """Exact hits only."""
+        text = canonical(read.plate)
+        return tuple(Match(name, text, "exact") for name, plates in self._now() if text in map(canonical, plates))
+
+    def _now(self) -> list[tuple[str, tuple[str, ...]]]:
+        return [(name, plates) for name, (since_s, plates) in self.named.items() if self.now_s >= since_s]
+
+
 def varied(scenario: Scenario, seed: int) -> Scenario:
     """The same drive with other texts and sizes; plates that were equal or differed by a character still do."""
     rng = np.random.default_rng(seed)
@@ -111,10 +132,14 @@ def varied(scenario: Scenario, seed: int) -> Scenario:
     return Scenario(scenario.name, shots, tuple(text.translate(texts) for text in scenario.due))
 
 
-def play(scenario: Scenario, config: Config, models: Models) -> list[Event]:
-    """Every event of a fresh pipeline over the drive."""
-    pipeline = make_pipeline(config, models)
-    told = [one for frame in scenario.frames() for one in pipeline.process(frame)]
+def play(scenario: Scenario, config: Config, models: Models, lists: Lists | None = None) -> list[Event]:
+    """Every event of a fresh pipeline over the drive; `lists` are hot lists that come into force as its clock says."""
+    pipeline = make_pipeline(config, replace(models, hits=lists) if lists else models)  # type: ignore[call-arg]
+    told = []
+    for frame in scenario.frames():
+        if lists:
+            lists.now_s = frame.stamp_ns / 1e9
+        told += pipeline.process(frame)
     return [one.event for one in told + pipeline.finish()]
 
 
