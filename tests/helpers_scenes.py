@@ -134,7 +134,7 @@ def varied(scenario: Scenario, seed: int) -> Scenario:
 
 def play(scenario: Scenario, config: Config, models: Models, lists: Lists | None = None) -> list[Event]:
     """Every event of a fresh pipeline over the drive; `lists` are hot lists that come into force as its clock says."""
-    pipeline = make_pipeline(config, replace(models, hits=lists) if lists else models)  # type: ignore[call-arg]
+    pipeline = make_pipeline(config, replace(models, hits=lists) if lists else models)
     told = []
     for frame in scenario.frames():
         if lists:
