@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -127,7 +126,7 @@ def open_models(config: Config, tier: Tier | None = None, listen: Listener | Non
 
 def device_id(config: Config) -> str:
     """The configured id, else the host's name."""
-    return config.store.device_id or socket.gethostname() or "edge-alpr"
+    return config.device_id
 
 
 def _plain(tracker: Tracking) -> Tracking:

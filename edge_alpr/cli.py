@@ -21,6 +21,7 @@ from edge_alpr.config import MOST_CAMERAS, Config, load_config, with_sources
 from edge_alpr.errors import EdgeAlprError, OutputClosedError
 from edge_alpr.hotlist.commands import hotlist
 from edge_alpr.shelf.commands import models
+from edge_alpr.uplink.commands import uplink
 
 EXAMPLES = """
 **Examples**
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.add_typer(models, name="models")
 app.add_typer(hotlist, name="hotlist")
+app.command()(uplink)
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file (TOML); see `edge-alpr config`.", metavar="FILE"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -223,6 +224,79 @@ class HotListsConfig(Section, frozen=True):
             raise ConfigError(f"hotlists.classes: '{wrong[0]}' stands twice or is none of A-Z and 0-9")
 
 
+class PrivacyConfig(Section, frozen=True):
+    """What may leave the car."""
+
+    share: Literal["hits", "all", "nothing"] = "hits"
+    """hits: events that hit a list, and what becomes of them; all: every event; nothing: none."""
+
+
+Shape: TypeAlias = Literal["edge-alpr", "openalpr", "platerecognizer"]
+"""How an event looks outside: docs/links.md."""
+States: TypeAlias = tuple[Literal["possible", "confirmed", "withdrawn"], ...]
+_ALL_STATES: States = ("possible", "confirmed", "withdrawn")
+
+
+class MqttConfig(Section, frozen=True):
+    """The MQTT broker that `edge-alpr uplink` tells. Off while `host` is empty."""
+
+    host: str = ""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    """0: 8883 with TLS, 1883 without."""
+    topic: str = "edge-alpr/{device_id}"
+    """What all topics begin with; `{device_id}` is `store.device_id`, letters, digits, - and _ only."""
+    client_id: str = ""
+    """Empty: `edge-alpr-{device_id}`. The broker has one client of a name at a time."""
+    protocol: Literal["5", "3.1.1"] = "5"
+    """A broker of 3.1.1 cannot say that it refused an event."""
+    tls: bool = True
+    ca_file: str = ""
+    """Certificates (PEM) that the broker's must come from; empty: the system's."""
+    cert_file: str = ""
+    key_file: str = ""
+    """The certificate (PEM) that this device shows, and its key."""
+    user: str = ""
+    password_file: str = ""
+    """A file that only its owner may read."""
+    keepalive_s: Annotated[int, Meta(ge=5, le=65535)] = 60
+    """The broker tells the last will after one and a half times as long without a word."""
+    shape: Shape = "edge-alpr"
+    states: States = _ALL_STATES
+    tracked_object_update: bool = True
+    """Tell each event a second time as Frigate does its plates."""
+    discovery: str = "homeassistant"
+    """Home Assistant's discovery prefix; empty: do not announce the device."""
+
+
+class WebhookConfig(Section, frozen=True):
+    """A server that is told by HTTP. `name` is what its queue on disk goes by, whatever its address."""
+
+    name: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,32}$")]
+    url: Annotated[str, Meta(pattern="^https?://")]
+    shape: Shape = "edge-alpr"
+    states: States = _ALL_STATES
+    pictures: bool = False
+    """Send the kept pictures along, as multipart/form-data."""
+    heartbeat: bool = False
+    """Send heartbeats too, each minute; they are not kept for later."""
+    secret_file: str = ""
+    """The key of the signature (`whsec_` and base64, or any text); a file that only its owner may read."""
+    token_file: str = ""
+    """Sent as `Authorization: Bearer …`; a file that only its owner may read."""
+    ca_file: str = ""
+    """Certificates (PEM) that the server's must come from; empty: the system's."""
+    timeout_s: Positive = 10.0
+    max_pause_s: Positive = 120.0
+    """Longest pause between tries; pauses grow from a second, with jitter. A server's `Retry-After` goes first."""
+
+
+class MetricsConfig(Section, frozen=True):
+    """Prometheus metrics of `edge-alpr uplink`."""
+
+    listen: Annotated[str, Meta(pattern=r"^(|.+:[0-9]{1,5})$")] = ""
+    """Address and port, `127.0.0.1:9477`; empty: none. There is no plate in them, and no password before them."""
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -240,19 +314,31 @@ class Config(Section, frozen=True):
     learning: LearningConfig = LearningConfig()
     governor: GovernorConfig = GovernorConfig()
     hotlists: HotListsConfig = HotListsConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    mqtt: MqttConfig = MqttConfig()
+    webhooks: tuple[WebhookConfig, ...] = ()
+    metrics: MetricsConfig = MetricsConfig()
 
     def __post_init__(self) -> None:
-        """Refuse cameras that cannot be told apart. Raises `ConfigError`."""
+        """Refuse cameras or webhooks that cannot be told apart. Raises `ConfigError`."""
         names = [source.camera_id for source in self.sources]
         if len(names) > MOST_CAMERAS:
             raise ConfigError(f"{len(names)} cameras; one drive reads at most {MOST_CAMERAS}")
         if twins := [name for name in names if names.count(name) > 1]:
             raise ConfigError(f"two cameras have the camera_id '{twins[0]}'; give each one of its own")
+        hooks = [hook.name for hook in self.webhooks]
+        if twins := [name for name in hooks if hooks.count(name) > 1]:
+            raise ConfigError(f"two webhooks have the name '{twins[0]}'; give each one of its own")
 
     @property
     def sources(self) -> tuple[SourceConfig, ...]:
         """All cameras, the first one first."""
         return (self.source, *self.cameras)
+
+    @property
+    def device_id(self) -> str:
+        """The configured id, else the host's name."""
+        return self.store.device_id or socket.gethostname() or "edge-alpr"
 
 
 def parse_config(text: str, origin: str = "configuration") -> Config:
@@ -311,12 +397,12 @@ def _refuse_unknown_keys(data: dict[str, Any], kind: type[Section], origin: str,
             known = ", ".join(fields)
             raise ConfigError(f"{origin}: unknown key '{prefix}{key}'; known here: {known}")
         inner = fields[key]
-        if isinstance(inner, type) and issubclass(inner, Section) and isinstance(value, dict):
-            _refuse_unknown_keys(value, inner, origin, f"{prefix}{key}.")
-        elif get_args(inner)[:1] == (SourceConfig,) and isinstance(value, list):
-            for place, table in enumerate(value):
-                if isinstance(table, dict):
-                    _refuse_unknown_keys(table, SourceConfig, origin, f"{prefix}{key}[{place}].")
+        if isinstance(value, list):
+            inner = next(iter(get_args(inner)), None)  # what a tuple holds
+        tables = [(f"[{n}]", v) for n, v in enumerate(value)] if isinstance(value, list) else [("", value)]
+        for place, table in tables:
+            if isinstance(inner, type) and issubclass(inner, Section) and isinstance(table, dict):
+                _refuse_unknown_keys(table, inner, origin, f"{prefix}{key}{place}.")
 
 
 def _readable(message: str) -> str:

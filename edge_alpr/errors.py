@@ -128,3 +128,7 @@ class GpuError(EdgeAlprError):
 
 class GpuLostError(GpuError):
     """The GPU is gone or its context is broken: nothing runs there until the program starts again."""
+
+
+class LinkError(EdgeAlprError):
+    """A link out (MQTT, webhook, metrics) cannot be set up as configured, or events still wait for one."""

@@ -13,7 +13,7 @@ import pytest
 LAYERS = (
     "types errors models samples",
     "config geometry evidence ports feed boxes l4t",
-    "fusion path characters formats hits spans timings gpuhealth",
+    "fusion path characters formats hits spans timings gpuhealth privacy",
     "passages",
     "stages stages/*",
     "onplane",
@@ -23,7 +23,7 @@ LAYERS = (
     "app doctor",
     "drive",
     "screen stills assess bench label service",
-    "shelf build",
+    "shelf build uplink",
     "cli",
 )
 
@@ -42,6 +42,10 @@ VENDORS = {
     "uvicorn": {"label", "display"},
     "sdnotify": {"service"},
     "logging_journald": {"service"},
+    "paho": {"uplink"},
+    "urllib3": {"uplink"},
+    "tenacity": {"uplink"},
+    "prometheus_client": {"uplink"},
     "torch": set(),
 }
 
