@@ -155,8 +155,9 @@ class OutboxFile:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("PRAGMA wal_autocheckpoint=100")
-                for table in _TABLES:
-                    connection.execute(table)
+                with schema.transaction(connection):
+                    for table in _TABLES:
+                        connection.execute(table)
                 for (verdict,) in connection.execute("PRAGMA quick_check(1)"):
                     if verdict != "ok":
                         raise StoreCorruptError(f"{self._path}: {' '.join(verdict.split())}")
@@ -174,6 +175,8 @@ def peek(folder: Path) -> tuple[dict[str, Saved], list[Letter]]:
     with translated(path):
         connection = schema.connect_read_only(path, _BUSY_S)
         try:
+            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                return {}, []  # it is being made
             seen = dict(connection.execute("SELECT target, seen FROM targets"))
             waiting = connection.execute("SELECT target, seq FROM waiting ORDER BY target, seq").fetchall()
             outcomes = connection.execute("SELECT target, outcome, events FROM outcomes").fetchall()

@@ -19,7 +19,7 @@ from edge_alpr.uplink.source import Source
 from edge_alpr.uplink.waiting import Waiting
 from edge_alpr.uplink.webhook import LaterError, RefusedError, Webhook, heartbeat_letter, letter_of
 
-_IDLE_S = 0.5
+_IDLE_S = 0.1
 _LEAST_PAUSE_S = 0.5
 _log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from edge_alpr.uplink.shapes import DIALECTS
 from edge_alpr.uplink.source import Source
 from edge_alpr.uplink.waiting import Waiting
 
-_LOOK_S, _SAVE_S = 0.05, 1.0
+_LOOK_S, _SAVE_S = 0.05, 0.2
 _BATCH = 256
 _JOIN_S = 15.0
 _log = logging.getLogger(__name__)
@@ -177,7 +177,9 @@ def _look_through(source: Source, link: Link, last: int) -> bool:
 
 def _tell_beat(beats: Beats, links: list[Link]) -> None:
     beat = beats.due({link.name: link.waiting for link in links})
-    for link in links if beat is not None else []:
+    if beat is None:
+        return
+    for link in links:
         link.courier.beat(beat)
 
 
