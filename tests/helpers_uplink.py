@@ -131,6 +131,17 @@ class Mosquitto:
             self._process.wait()
             self._process = None
 
+    def freeze(self) -> None:
+        """It hears nothing any more, and nobody notices."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """What it has not written is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
     def reload(self) -> None:
         """Read passwords and rights anew."""
         assert self._process is not None

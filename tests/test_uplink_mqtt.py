@@ -136,20 +136,25 @@ def test_the_broker_is_who_it_says_and_asks_who_we_are(tmp_path: Path, authority
 
 
 def test_nothing_is_lost_while_the_broker_is_away_and_processes_are_killed(tmp_path: Path, broker: Mosquitto):
-    """The broker stops and starts, the uplink is killed again and again, and the reader goes on storing."""
+    """The broker is away, or hears nothing any more; the uplink is killed; and the reader goes on storing."""
     _config(tmp_path, broker)
     with Listener(broker.port, f"{BASE}/events") as listener, EventStore(tmp_path / "store", StoreConfig()) as store:
-        for turn in range(4):
-            if turn in (1, 3):
+        for turn, fail in enumerate((lambda: None, broker.stop, lambda: None, broker.freeze, broker.stop)):
+            if fail == broker.stop:
                 broker.stop()
             process = start_uplink(tmp_path / "car.toml")
             for number in range(40):
                 store.append(make_hit(100 * turn + number))
                 time.sleep(0.02)
-            if turn != 3:
+                if number == 35 and fail == broker.freeze:
+                    wait_for(lambda: set(listener.uuids()) >= {event.uuid for event in store.after(0, 1000)})
+                    broker.freeze()
+            if turn != 4:
                 process.kill()
                 process.communicate()
-            if turn in (1, 3):
+            if fail == broker.freeze:
+                broker.kill()
+            if fail in (broker.stop, broker.freeze):
                 broker.start()
         expected = [event.uuid for event in store.after(0, 1000)]
         wait_for(lambda: set(listener.uuids()) == set(expected))

@@ -30,42 +30,65 @@ from edge_alpr.uplink.outgoing import idempotency_key, outgoing
 from edge_alpr.uplink.shapes import DIALECTS
 from edge_alpr.uplink.waiting import Waiting
 
-STEPS = ("note", "take", "back", "sent", "gone", "save", "fail", "crash")
+
+class Way:
+    """A target's way through a process that may end at any time; every second number may leave."""
+
+    steps = ("note", "take", "put_back", "sent", "save", "fail", "crash")
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.noted, self.ended, self.taken = 0, set[int](), list[int]()
+        self.outbox = OutboxFile(folder)
+        self.waiting = Waiting(self.outbox.load("a"))
+
+    def note(self) -> None:
+        self.waiting.note(self.noted + 2, [self.noted + 1])
+        self.noted += 2
+
+    def take(self) -> None:
+        self.taken += [seq for seq in [self.waiting.take(0)] if seq is not None]
+
+    def put_back(self) -> None:
+        if self.taken:
+            self.waiting.put_back(self.taken.pop())
+
+    def sent(self) -> None:
+        if self.taken:
+            self.ended.add(self.taken[-1])
+            self.waiting.settle(self.taken.pop(), "sent")
+
+    def save(self) -> None:
+        if (change := self.waiting.change()) is not None:
+            self.outbox.save("a", change)
+
+    def fail(self) -> None:
+        if (change := self.waiting.change()) is not None:
+            self.waiting.restore(change)
+
+    def crash(self) -> None:
+        self.outbox.close()
+        self.outbox, self.taken = OutboxFile(self._folder), []
+        self.waiting = Waiting(self.outbox.load("a"))
+        self.noted = self.waiting.seen
+        self.ended = {seq for seq in self.ended if seq <= self.noted}
 
 
-@given(st.lists(st.sampled_from(STEPS), max_size=60))
+@given(st.lists(st.sampled_from(Way.steps), max_size=60))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_no_number_is_lost_on_its_way_whatever_happens(tmp_path: Path, steps: list[str]):
-    """Each is told, gone or still waiting: after any steps, and when the process is started again."""
+    """Each is told, or still waits, in memory and on disk: after any steps."""
     for file in tmp_path.glob(f"{FILE}*"):
         file.unlink()
-    noted, ended, taken = 0, set(), []
-    outbox = OutboxFile(tmp_path)
-    waiting = Waiting(outbox.load("a"))
+    way = Way(tmp_path)
     for step in steps:
-        if step == "note":
-            waiting.note(noted + 2, [noted + 1])  # every second one may not leave
-            noted += 2
-        elif step == "take" and (seq := waiting.take(0)) is not None:
-            taken.append(seq)
-        elif step == "back" and taken:
-            waiting.put_back(taken.pop())
-        elif step in ("sent", "gone") and taken:
-            ended.add(taken[-1])
-            waiting.settle(taken.pop(), step)
-        elif step in ("save", "fail") and (change := waiting.change()) is not None:
-            outbox.save("a", change) if step == "save" else waiting.restore(change)
-        elif step == "crash":
-            outbox.close()
-            outbox, taken = OutboxFile(tmp_path), []
-            waiting = Waiting(outbox.load("a"))
-            noted = waiting.seen
-            ended = {seq for seq in ended if seq <= noted}
-    left = set()
-    while (seq := waiting.take(0)) is not None:
-        left.add(seq)
-    outbox.close()
-    assert left | ended | set(taken) == set(range(1, noted, 2))
+        getattr(way, step)()
+    way.save()
+    saved = set(way.outbox.load("a").waiting)
+    way.outbox.close()
+    left = {seq for seq in iter(lambda: way.waiting.take(0), None) if seq is not None}
+    assert left | way.ended | set(way.taken) == set(range(1, way.noted, 2))
+    assert saved == left | set(way.taken)
 
 
 def test_a_refusal_is_kept_with_its_reason_and_the_count_lasts(tmp_path: Path):

@@ -155,13 +155,13 @@ def test_what_retention_deletes_first_is_counted_and_no_error(tmp_path: Path, se
 
 
 def test_a_store_made_anew_is_told_from_its_start(tmp_path: Path, server: HookServer):
-    config = _config(tmp_path, server)
-    _store(tmp_path, make_hit(1), make_hit(2))
-    Uplink(config).run(20, once=True)
-    for file in (tmp_path / "store").glob("events.sqlite3*"):
-        file.unlink()
-    (stored,) = _store(tmp_path, make_hit(3))
-    Uplink(config).run(20, once=True)
+    with _running(_config(tmp_path, server)):
+        _store(tmp_path, make_hit(1), make_hit(2))
+        wait_for(lambda: len(server.posts) == 2)
+        for file in (tmp_path / "store").glob("events.sqlite3*"):
+            file.unlink()
+        (stored,) = _store(tmp_path, make_hit(3))
+        wait_for(lambda: len(server.posts) == 3)
     assert stored.seq == 1
     assert [event["plate"] for event in server.events] == ["B0001XO", "B0002XO", "B0003XO"]
 
