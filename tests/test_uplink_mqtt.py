@@ -149,6 +149,8 @@ def test_nothing_is_lost_while_the_broker_is_away_and_processes_are_killed(tmp_p
                 if number == 35 and fail == broker.freeze:
                     wait_for(lambda: set(listener.uuids()) >= {event.uuid for event in store.after(0, 1000)})
                     broker.freeze()
+            if fail == broker.freeze:
+                time.sleep(0.6)  # what is under way is on the way for long enough to be taken for sent
             if turn != 4:
                 process.kill()
                 process.communicate()

@@ -74,7 +74,7 @@ class Way:
         self.ended = {seq for seq in self.ended if seq <= self.noted}
 
 
-@given(st.lists(st.sampled_from(Way.steps), max_size=60))
+@given(st.lists(st.sampled_from(Way.steps), min_size=30, max_size=60))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_no_number_is_lost_on_its_way_whatever_happens(tmp_path: Path, steps: list[str]):
     """Each is told, or still waits, in memory and on disk: after any steps."""
