@@ -79,7 +79,7 @@ class MqttCourier:
 
     def _fill(self, source: Source) -> None:
         while len(self._open) < _WINDOW:
-            seq = self._waiting.take(0 if self._open else _MOMENT_S)
+            seq = self._waiting.take(0 if self._open else _IDLE_S)
             if seq is None:
                 if not self._open:
                     self._outage.is_over()
