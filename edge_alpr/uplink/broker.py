@@ -53,6 +53,13 @@ class Broker:
         port = config.port or (8883 if config.tls else 1883)
         self._client.connect_async(config.host, port, config.keepalive_s)
         self._client.loop_start()
+        name = f"paho-mqtt-client-{name}"
+        self._thread = next((thread for thread in threading.enumerate() if thread.name == name), None)
+
+    def check(self) -> None:
+        """Raises `LinkError` where the client's thread has died: then nothing would ever be told."""
+        if self._thread is not None and not self._thread.is_alive():
+            raise LinkError("mqtt: the client ended by an error (see above); is mqtt.host right?")
 
     def publish(self, message: Message, qos: int = 1) -> int:
         """Hand a message over; its number comes back through `acknowledged` when the broker has it, or refuses it."""

@@ -51,6 +51,7 @@ class MqttCourier:
         """See `Courier`."""
         with closing(Source(self._store, self._privacy)) as source, closing(self._broker):
             while not stop.is_set():
+                self._broker.check()
                 self._hear()
                 if not self._broker.connected.wait(_IDLE_S):
                     self._outage.goes_on(self._broker.trouble)

@@ -22,7 +22,7 @@ from edge_alpr.uplink.shapes import DIALECTS
 from edge_alpr.uplink.source import Source
 from edge_alpr.uplink.waiting import Waiting
 
-_LOOK_S, _SAVE_S = 0.05, 0.2
+_SAVE_S = 0.2
 _BATCH = 256
 _JOIN_S = 15.0
 _log = logging.getLogger(__name__)
@@ -45,10 +45,12 @@ class Uplink:
     opened or another uplink has it.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, look_s: float = 0.05) -> None:
+        """`look_s`: how often to look whether the store has changed."""
         if not (config.mqtt.host or config.webhooks or config.metrics.listen):
             raise LinkError("no link is configured: set mqtt.host, [[webhooks]] or metrics.listen; see docs/links.md")
         self._config = config
+        self._look_s = look_s
         self._folder = Path(config.store.path).expanduser()
         self._stop = threading.Event()
         self._look_again = True
@@ -61,7 +63,7 @@ class Uplink:
 
     def again(self) -> Uplink:
         """A new one, with the same configuration."""
-        return Uplink(self._config)
+        return Uplink(self._config, self._look_s)
 
     def run(self, limit_s: float | None = None, once: bool = False) -> None:
         """Until `stop`, or so many seconds; `once`: until nothing waits. What waits then waits on disk.
@@ -97,7 +99,7 @@ class Uplink:
             done = once and not self._look_again and not any(len(link.waiting) for link in links)
             if done or (limit_s is not None and now - start >= limit_s):
                 return
-            self._stop.wait(_LOOK_S)
+            self._stop.wait(self._look_s)
 
     def _look(self, source: Source, links: list[Link]) -> None:
         """Note what is new in the store."""
