@@ -10,10 +10,14 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from edge_alpr.drive import Screen
 from edge_alpr.errors import ConfigError
 from edge_alpr.types import SourceInfo
+
+if TYPE_CHECKING:  # the links out have no use for the drive and all that it loads
+    from edge_alpr.drive import Screen
 
 Notify = Callable[[str], None]
 """Sends one message of the protocol."""
@@ -70,7 +74,7 @@ class Manager:
             self.status(text)
             screen.status(text)
 
-        return Screen(screen.console, opened, progress, status)
+        return replace(screen, opened=opened, progress=progress, status=status)
 
 
 def journal(environment: Mapping[str, str] = os.environ) -> logging.Handler | None:

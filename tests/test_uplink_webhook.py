@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -185,6 +187,37 @@ def test_two_uplinks_do_not_send_twice(tmp_path: Path, server: HookServer):
         process = start_uplink(tmp_path / "car.toml", "--once")
         assert "another `edge-alpr uplink` is at it" in process.communicate()[1]
         assert process.returncode == 2
+
+
+def test_under_a_service_manager_it_tells_how_it_goes(tmp_path: Path, server: HookServer, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "600000")
+        server.answers = [(503, {})] * 1000
+        _store(tmp_path, make_hit(1))
+        _config(tmp_path, server)
+        process = start_uplink(tmp_path / "car.toml")
+        assert told.recv(4096) == b"READY=1"
+        _heard(told, b"STATUS=1 for webhook-police (HTTP 503)")
+        _heard(told, b"WATCHDOG=1")
+        (tmp_path / "car.toml").write_text("[webhook]\n")
+        process.send_signal(signal.SIGHUP)
+        _heard(told, b"RELOADING=1")
+        _heard(told, b"READY=1")
+        server.answers.clear()
+        wait_for(lambda: server.posts)
+        process.terminate()
+        _heard(told, b"STOPPING=1")
+        trouble = process.communicate()[1]
+    assert process.returncode == 0
+    assert "unknown key 'webhook'" in " ".join(trouble.split())
+
+
+def _heard(told: socket.socket, message: bytes) -> None:
+    while not told.recv(4096).startswith(message):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -38,10 +39,12 @@ def uplink(
         show_status(Path(settings.store.path))
         return
     try:
+        from edge_alpr.service import Manager
         from edge_alpr.uplink.service import Uplink
         from edge_alpr.uplink.signals import reloading
     except ImportError as error:
         raise LinkError(f"{error.name} is not installed: pip install 'edge-alpr[uplink]'") from error
-    with reloading(lambda: Uplink(load_config(config))) as uplinks:
+    manager = Manager(os.environ)
+    with reloading(lambda: Uplink(load_config(config), manager), manager) as uplinks:
         for link in uplinks:
             link.run(60.0 if once and limit is None else limit, once)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edge_alpr.config import Config, States
 from edge_alpr.errors import LinkError, StoreError
+from edge_alpr.service import Manager
 from edge_alpr.sinks.outbox import OutboxFile
 from edge_alpr.uplink.beats import Beats
 from edge_alpr.uplink.courier import Courier
@@ -45,12 +46,12 @@ class Uplink:
     opened or another uplink has it.
     """
 
-    def __init__(self, config: Config, look_s: float = 0.05) -> None:
-        """`look_s`: how often to look whether the store has changed."""
+    def __init__(self, config: Config, manager: Manager | None = None, look_s: float = 0.05) -> None:
+        """`manager` hears how it goes; `look_s`: how often to look whether the store has changed."""
         if not (config.mqtt.host or config.webhooks or config.metrics.listen):
             raise LinkError("no link is configured: set mqtt.host, [[webhooks]] or metrics.listen; see docs/links.md")
         self._config = config
-        self._look_s = look_s
+        self._manager, self._look_s = manager or Manager({}), look_s
         self._folder = Path(config.store.path).expanduser()
         self._stop = threading.Event()
         self._look_again = True
@@ -63,7 +64,7 @@ class Uplink:
 
     def again(self) -> Uplink:
         """A new one, with the same configuration."""
-        return Uplink(self._config, self._look_s)
+        return Uplink(self._config, self._manager, self._look_s)
 
     def run(self, limit_s: float | None = None, once: bool = False) -> None:
         """Until `stop`, or so many seconds; `once`: until nothing waits. What waits then waits on disk.
@@ -89,12 +90,15 @@ class Uplink:
     def _watch(self, source: Source, outbox: OutboxFile, links: list[Link], limit_s: float | None, once: bool) -> None:
         start = time.monotonic()
         next_save, beats = start, Beats(self._folder)
+        self._manager.ready()
         while not self._stop.is_set():
             now = time.monotonic()
             self._look(source, links)
             if now >= next_save:
                 self._save(outbox, links)
                 _tell_beat(beats, links)
+                self._manager.alive()
+                self._manager.status("; ".join(_still(link) for link in links if link.waiting.trouble))
                 next_save = now + _SAVE_S
             done = once and not self._look_again and not any(len(link.waiting) for link in links)
             if done or (limit_s is not None and now - start >= limit_s):

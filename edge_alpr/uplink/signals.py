@@ -8,31 +8,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from edge_alpr.errors import EdgeAlprError
+from edge_alpr.service import Manager
 from edge_alpr.uplink.service import Uplink
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def reloading(make: Callable[[], Uplink]) -> Iterator[Iterator[Uplink]]:
+def reloading(make: Callable[[], Uplink], manager: Manager) -> Iterator[Iterator[Uplink]]:
     """Uplinks one after the other, the next one for each SIGHUP; a configuration that is wrong changes nothing."""
-    handlers = _Handlers(make())
+    handlers = _Handlers(make(), manager)
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, handlers.heard) for number in numbers}
     try:
         yield handlers.uplinks(make)
     finally:
+        manager.stopping()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 class _Handlers:
-    def __init__(self, first: Uplink) -> None:
-        self._running = first
+    def __init__(self, first: Uplink, manager: Manager) -> None:
+        self._running, self._manager = first, manager
         self._again = False
 
     def heard(self, number: int, _frame: object) -> None:
         self._again = number == signal.SIGHUP
+        if self._again:
+            self._manager.reloading()
         self._running.stop()
 
     def uplinks(self, make: Callable[[], Uplink]) -> Iterator[Uplink]:
