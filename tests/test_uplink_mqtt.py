@@ -160,10 +160,10 @@ def test_nothing_is_lost_while_the_broker_is_away_and_processes_are_killed(tmp_p
                 broker.start()
         expected = [event.uuid for event in store.after(0, 1000)]
         wait_for(lambda: set(listener.uuids()) == set(expected))
+        wait_for(lambda: peek(tmp_path / "store")[0]["mqtt"].waiting == ())
         process.terminate()
         assert "Traceback" not in process.communicate()[1]
         assert process.returncode == 0
-    assert peek(tmp_path / "store")[0]["mqtt"].waiting == ()
     assert len(listener.uuids()) < 2 * len(expected)
 
 
@@ -202,6 +202,14 @@ def test_a_broker_that_denies_the_right_gets_the_events_once_it_grants_it(tmp_pa
         broker.reload()
         Uplink(config).run(10, once=True)
         wait_for(lambda: listener.uuids() == [stored.uuid])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_client_that_dies_ends_the_uplink(tmp_path: Path):
+    """Its thread alone would go unnoticed: here the name of the host is none."""
+    config = load_config(write_config(tmp_path, '[mqtt]\nhost = "broker..example"\n'))
+    with pytest.raises(LinkError, match=r"is mqtt\.host right\?"):
+        Uplink(config).run(10)
 
 
 def test_an_older_broker_and_another_base_do_too(tmp_path: Path, broker: Mosquitto, listener: Listener):

@@ -23,6 +23,8 @@ from edge_alpr.uplink.waiting import Waiting
 _IDLE_S = 0.5
 _MOMENT_S = 0.05
 _REFUSED_PAUSE_S = 10.0
+_LINGER_S = 1.0
+"""For what is under way when the uplink ends, so that it need not be told again."""
 _WINDOW = 20
 """Events handed to the broker's client and not acknowledged: what a broker of MQTT 5 takes at least, as a rule."""
 _NEVER = ("Topic name invalid", "Payload format invalid", "Packet too large")
@@ -64,6 +66,9 @@ class MqttCourier:
                 except StoreError as error:
                     self._outage.goes_on(str(error))
                     stop.wait(_IDLE_S)
+            until_s = time.monotonic() + _LINGER_S
+            while self._open and self._broker.connected.is_set() and time.monotonic() < until_s:
+                self._hear()
 
     def beat(self, beat: dict[str, Any]) -> None:
         """See `Courier`."""
