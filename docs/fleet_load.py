@@ -1,12 +1,12 @@
 """Many cars against one mosquitto: is every event there, how late, and what does the broker take?
 
-    python docs/fleet_load.py [--cars 500] [--events 40] [--seconds 120] [--away 20] [--processes 12]
+    python docs/fleet_load.py [--cars 500] [--events 40] [--seconds 120] [--away 20] [--processes 12] [--look 0.5]
 
 Each car is the real thing from its store on: an event store that `--events` hits are appended to over `--seconds`,
-and an uplink that looks every half second and tells them by MQTT. After a third of the time the broker is stopped for
-`--away` seconds. One listener with a session that outlives its connection hears everything. Stores lie in memory
-(/dev/shm): the disks of so many cars are not to be measured here. A process takes 45 cars at most: paho's `select`
-takes no file over number 1023.
+and an uplink that looks every `--look` seconds (a car: 0.05) and tells them by MQTT. After a third of the time the
+broker is stopped for `--away` seconds. One listener with a session that outlives its connection hears everything.
+Stores lie in memory (/dev/shm): the disks of so many cars are not to be measured here. A process takes 45 cars at most:
+paho's `select` takes no file over number 1023.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Fleet:
     seconds: float
     away: float
     processes: int
+    look: float
 
 
 @dataclass
@@ -96,7 +97,7 @@ def drive(cars: range, fleet: Fleet, port: int, folder: Path, signals: tuple[Sig
             link = MqttConfig(host="127.0.0.1", port=port, tls=False, topic=f"load/car{car}", discovery="",
                               client_id=f"car{car}", tracked_object_update=False)  # fmt: skip
             store = StoreConfig(path=str(folder / str(car)), device_id=f"car{car}")
-            uplinks.append(Uplink(Config(store=store, mqtt=link), look_s=0.5))
+            uplinks.append(Uplink(Config(store=store, mqtt=link), look_s=fleet.look))
             threads.append(threading.Thread(target=uplinks[-1].run))
             threads[-1].start()
         begin.wait()
@@ -215,6 +216,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--away", type=float, default=20.0)
     parser.add_argument("--processes", type=int, default=12)
+    parser.add_argument("--look", type=float, default=0.5)
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         return run(Fleet(**vars(parser.parse_args())), Path(folder))

@@ -31,7 +31,10 @@ from helpers_parts import missing
 from helpers_sinks import make_event
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge_alpr.config import Config, StoreConfig
+from edge_alpr.sinks.store import EventStore, Pictures
 from edge_alpr.types import Event, Match
+from edge_alpr.uplink.service import Uplink
 
 PASSWORD = "of the tests"
 _PATIENCE_S = 20.0
@@ -261,6 +264,25 @@ def hook_server(port: int = 0) -> Iterator[HookServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def running(config: Config) -> Iterator[None]:
+    """The uplink in a thread."""
+    uplink = Uplink(config)
+    thread = threading.Thread(target=uplink.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        uplink.stop()
+        thread.join()
+
+
+def store_events(folder: Path, *events: Event, pictures: Pictures | None = None) -> list[Event]:
+    """Stored in `folder`/store, by a reader that has ended."""
+    with EventStore(folder / "store", StoreConfig()) as store:
+        return [store.append(event, pictures) for event in events]
 
 
 def start_uplink(config: Path, *arguments: str) -> subprocess.Popen[str]:

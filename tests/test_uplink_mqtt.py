@@ -4,10 +4,9 @@ process fails."""
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -21,7 +20,9 @@ from helpers_uplink import (
     make_authority,
     make_hit,
     password_file,
+    running,
     start_uplink,
+    store_events,
     wait_for,
     write_config,
 )
@@ -31,8 +32,9 @@ from edge_alpr.errors import LinkError, StoreFullError
 from edge_alpr.ops.heartbeat import BoardBeat, Heartbeat
 from edge_alpr.sinks.outbox import Saved, peek
 from edge_alpr.sinks.store import EventStore
-from edge_alpr.types import Event
+from edge_alpr.uplink.broker import Broker
 from edge_alpr.uplink.service import Uplink
+from edge_alpr.uplink.topics import Topics
 
 BASE = "edge-alpr/car-7"
 
@@ -58,23 +60,6 @@ def _config(folder: Path, broker: Mosquitto, more: str = "tls = false\n") -> Con
     return load_config(write_config(folder, f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n{more}'))
 
 
-@contextmanager
-def _running(config: Config) -> Iterator[None]:
-    uplink = Uplink(config)
-    thread = threading.Thread(target=uplink.run)
-    thread.start()
-    try:
-        yield
-    finally:
-        uplink.stop()
-        thread.join()
-
-
-def _store(folder: Path, *events: Event) -> list[Event]:
-    with EventStore(folder / "store", StoreConfig()) as store:
-        return [store.append(event) for event in events]
-
-
 def _beat(store: Path, confirmed: int) -> None:
     beat = Heartbeat(
         device_id="car-7", timestamp="2026-01-02T10:00:00Z", running=True, error="", keeping_up=True, uptime_s=60.0,
@@ -89,7 +74,7 @@ def test_a_hit_is_told_with_the_device_and_how_the_drive_is(tmp_path: Path, brok
     config = _config(tmp_path, broker)
     with EventStore(tmp_path / "store", StoreConfig()) as store:
         _beat(tmp_path / "store", 1)
-        with _running(config):
+        with running(config):
             wait_for(lambda: listener.of(f"{BASE}/available") == ["online"])
             start = time.monotonic()
             store.append(make_event(1))
@@ -120,7 +105,7 @@ def test_the_broker_is_who_it_says_and_asks_who_we_are(tmp_path: Path, authority
                 "require_certificate true", "allow_anonymous false", f"password_file {users}")  # fmt: skip
     right = (f'ca_file = "{authority.ca}"\ncert_file = "{authority.client}"\nkey_file = "{authority.client_key}"\n'
              f'user = "car"\npassword_file = "{secret}"\n')  # fmt: skip
-    (stored,) = _store(tmp_path, make_hit(1))
+    (stored,) = store_events(tmp_path, make_hit(1))
     with Mosquitto(tmp_path / "broker", *settings) as broker, Listener(broker.port, "#", authority, "ear") as listener:
         for wrong in (right.replace("ca_file", "#"), right.replace("cert_file", "#"), right.replace('"car"', '"bus"')):
             with pytest.raises(LinkError, match="1 for mqtt"):
@@ -173,7 +158,7 @@ def test_a_disk_that_is_full_holds_nothing_up(
     """What is on its way is then kept in memory, and on the disk as soon as there is room."""
     with small_disk(tmp_path / "store", 8192) as folder, EventStore(folder, StoreConfig()) as store:
         stored = [store.append(make_hit(number)) for number in range(100)]  # its log has room in itself now
-        with _running(_config(tmp_path, broker)):
+        with running(_config(tmp_path, broker)):
             wait_for(lambda: peek(folder)[0].get("mqtt", Saved()).outcomes.get("sent") == 100)
             disk = os.statvfs(folder)
             (folder / "filler").write_bytes(bytes(disk.f_bavail * disk.f_frsize))
@@ -193,7 +178,7 @@ def test_a_broker_that_denies_the_right_gets_the_events_once_it_grants_it(tmp_pa
     rights = tmp_path / "rights"
     rights.write_text("topic read #\n")
     rights.chmod(0o600)
-    (stored,) = _store(tmp_path, make_hit(1))
+    (stored,) = store_events(tmp_path, make_hit(1))
     with Mosquitto(tmp_path / "broker", f"acl_file {rights}") as broker, Listener(broker.port) as listener:
         config = _config(tmp_path, broker)
         with pytest.raises(LinkError, match=r"1 for mqtt \(the broker refuses events: Not authorized\)"):
@@ -205,15 +190,22 @@ def test_a_broker_that_denies_the_right_gets_the_events_once_it_grants_it(tmp_pa
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_client_that_dies_ends_the_uplink(tmp_path: Path):
-    """Its thread alone would go unnoticed: here the name of the host is none."""
-    config = load_config(write_config(tmp_path, '[mqtt]\nhost = "broker..example"\n'))
-    with pytest.raises(LinkError, match=r"is mqtt\.host right\?"):
-        Uplink(config).run(10)
+def test_a_client_that_dies_by_a_fault_is_noticed(tmp_path: Path, broker: Mosquitto):
+    config = _config(tmp_path, broker).mqtt
+    client = Broker(config, Topics.of(config, "car-7"), lambda: 1 // 0)  # what is said after connecting
+
+    def dead() -> bool:
+        try:
+            return bool(client.check())
+        except LinkError:
+            return True
+
+    wait_for(dead)
+    client.close()
 
 
 def test_an_older_broker_and_another_base_do_too(tmp_path: Path, broker: Mosquitto, listener: Listener):
-    _store(tmp_path, make_hit(1))
+    store_events(tmp_path, make_hit(1))
     more = 'tls = false\nprotocol = "3.1.1"\ntopic = "frigate"\nshape = "openalpr"\ndiscovery = ""\n'
     Uplink(_config(tmp_path, broker, more)).run(10, once=True)
     wait_for(lambda: listener.of("frigate/events"))

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import signal
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
 from helpers_sinks import make_event, one_line
-from helpers_uplink import HookServer, hook_server, make_hit, start_uplink, wait_for, write_config
+from helpers_uplink import (
+    HookServer,
+    hook_server,
+    make_hit,
+    running,
+    start_uplink,
+    store_events,
+    wait_for,
+    write_config,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook as Verifier
@@ -22,7 +29,6 @@ from edge_alpr.config import Config, StoreConfig, load_config, parse_config
 from edge_alpr.errors import LinkError
 from edge_alpr.sinks.outbox import Saved, peek
 from edge_alpr.sinks.store import EventStore, Pictures
-from edge_alpr.types import Event
 from edge_alpr.uplink.service import Uplink
 from edge_alpr.uplink.webhook import LaterError, RefusedError, judge, wanted_pause_s
 
@@ -41,28 +47,11 @@ def _config(folder: Path, server: HookServer, more: str = "", top: str = "") -> 
     return load_config(write_config(folder, hook))
 
 
-def _store(folder: Path, *events: Event, pictures: Pictures | None = None) -> list[Event]:
-    with EventStore(folder / "store", StoreConfig()) as store:
-        return [store.append(event, pictures) for event in events]
-
-
-@contextmanager
-def _running(config: Config) -> Iterator[None]:
-    uplink = Uplink(config)
-    thread = threading.Thread(target=uplink.run)
-    thread.start()
-    try:
-        yield
-    finally:
-        uplink.stop()
-        thread.join()
-
-
 def test_a_hit_is_posted_signed_and_with_a_key_that_tells_a_repetition(tmp_path: Path, server: HookServer):
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     secret.chmod(0o600)
-    (stored,) = _store(tmp_path, make_hit(1))
+    (stored,) = store_events(tmp_path, make_hit(1))
     Uplink(_config(tmp_path, server, f'secret_file = "{secret}"\n')).run(20, once=True)
     ((headers, body),) = server.posts
     assert Verifier(SECRET).verify(body, headers)["plate"] == stored.plate
@@ -73,7 +62,7 @@ def test_a_hit_is_posted_signed_and_with_a_key_that_tells_a_repetition(tmp_path:
 
 def test_only_hits_leave_and_one_that_does_not_hold_is_taken_back(tmp_path: Path, server: HookServer):
     wrong = make_hit(1, state="possible")
-    stored = _store(tmp_path, make_event(8), wrong, make_event(1, plate="SECRET"), make_hit(2))
+    stored = store_events(tmp_path, make_event(8), wrong, make_event(1, plate="SECRET"), make_hit(2))
     Uplink(_config(tmp_path, server)).run(20, once=True)
     assert [(e["uuid"], e["state"], e["plate"], e["seq"]) for e in server.events] == [
         (wrong.uuid, "possible", wrong.plate, stored[1].seq),
@@ -84,14 +73,14 @@ def test_only_hits_leave_and_one_that_does_not_hold_is_taken_back(tmp_path: Path
 
 @pytest.mark.parametrize(("share", "told"), [("all", 2), ("hits", 1), ("nothing", 0)])
 def test_the_owner_says_what_is_shared(share: str, told: int, tmp_path: Path, server: HookServer):
-    _store(tmp_path, make_event(1), make_hit(2))
+    store_events(tmp_path, make_event(1), make_hit(2))
     Uplink(_config(tmp_path, server, top=f'[privacy]\nshare = "{share}"\n')).run(20, once=True)
     assert len(server.posts) == told
 
 
 def test_a_busy_server_is_asked_again_when_it_wants_and_in_order(tmp_path: Path, server: HookServer):
     server.answers = [(503, {"Retry-After": "1"}), (500, {}), (200, {}), (429, {})]
-    stored = _store(tmp_path, make_hit(1), make_hit(2))
+    stored = store_events(tmp_path, make_hit(1), make_hit(2))
     Uplink(_config(tmp_path, server)).run(20, once=True)
     assert [event["uuid"] for event in server.events] == [event.uuid for event in stored]
     assert server.times[1] - server.times[0] >= 1
@@ -100,7 +89,7 @@ def test_a_busy_server_is_asked_again_when_it_wants_and_in_order(tmp_path: Path,
 
 def test_what_a_server_refuses_is_put_aside_counted_and_told(tmp_path: Path, server: HookServer):
     server.answers = [(422, {})]
-    stored = _store(tmp_path, make_hit(1), make_hit(2))
+    stored = store_events(tmp_path, make_hit(1), make_hit(2))
     config = _config(tmp_path, server)
     Uplink(config).run(20, once=True)
     states, letters = peek(tmp_path / "store")
@@ -114,14 +103,14 @@ def test_what_a_server_refuses_is_put_aside_counted_and_told(tmp_path: Path, ser
 def test_a_redirect_is_not_followed(tmp_path: Path, server: HookServer):
     with hook_server() as elsewhere:
         server.answers = [(302, {"Location": elsewhere.url})] * 50
-        _store(tmp_path, make_hit(1))
+        store_events(tmp_path, make_hit(1))
         with pytest.raises(LinkError, match=r"1 for webhook-police \(HTTP 302\)"):
             Uplink(_config(tmp_path, server)).run(1, once=True)
         assert elsewhere.times == []
 
 
 def test_pictures_go_along_where_they_are_wanted(tmp_path: Path, server: HookServer):
-    _store(tmp_path, make_hit(1), pictures=Pictures(b"small jpeg", b"big jpeg"))
+    store_events(tmp_path, make_hit(1), pictures=Pictures(b"small jpeg", b"big jpeg"))
     Uplink(_config(tmp_path, server, "pictures = true\n")).run(20, once=True)
     headers, body = server.posts[0]
     assert headers["Content-Type"].startswith("multipart/form-data; boundary=")
@@ -130,7 +119,7 @@ def test_pictures_go_along_where_they_are_wanted(tmp_path: Path, server: HookSer
 
 def test_an_uplink_that_runs_tells_in_order_through_an_outage(tmp_path: Path, server: HookServer):
     config = _config(tmp_path, server)
-    with EventStore(tmp_path / "store", StoreConfig()) as store, _running(config):
+    with EventStore(tmp_path / "store", StoreConfig()) as store, running(config):
         store.append(make_hit(1))
         wait_for(lambda: server.posts)
         server.answers = [(503, {})] * 3
@@ -144,7 +133,7 @@ def test_what_retention_deletes_first_is_counted_and_no_error(tmp_path: Path, se
     server.answers = [(503, {})] * 1000
     config = _config(tmp_path, server)
     with EventStore(tmp_path / "store", StoreConfig()) as store:
-        with _running(config):
+        with running(config):
             for number in range(1, 5):
                 store.append(make_hit(number))
             wait_for(lambda: server.times)
@@ -157,12 +146,12 @@ def test_what_retention_deletes_first_is_counted_and_no_error(tmp_path: Path, se
 
 
 def test_a_store_made_anew_is_told_from_its_start(tmp_path: Path, server: HookServer):
-    with _running(_config(tmp_path, server)):
-        _store(tmp_path, make_hit(1), make_hit(2))
+    with running(_config(tmp_path, server)):
+        store_events(tmp_path, make_hit(1), make_hit(2))
         wait_for(lambda: len(server.posts) == 2)
         for file in (tmp_path / "store").glob("events.sqlite3*"):
             file.unlink()
-        (stored,) = _store(tmp_path, make_hit(3))
+        (stored,) = store_events(tmp_path, make_hit(3))
         wait_for(lambda: len(server.posts) == 3)
     assert stored.seq == 1
     assert [event["plate"] for event in server.events] == ["B0001XO", "B0002XO", "B0003XO"]
@@ -170,7 +159,7 @@ def test_a_store_made_anew_is_told_from_its_start(tmp_path: Path, server: HookSe
 
 def test_once_from_the_command_line_says_what_still_waits(tmp_path: Path, server: HookServer):
     server.answers = [(503, {})] * 50
-    _store(tmp_path, make_hit(1))
+    store_events(tmp_path, make_hit(1))
     _config(tmp_path, server)
     process = start_uplink(tmp_path / "car.toml", "--once", "--limit", "1")
     _, trouble = process.communicate()
@@ -182,7 +171,7 @@ def test_once_from_the_command_line_says_what_still_waits(tmp_path: Path, server
 
 def test_two_uplinks_do_not_send_twice(tmp_path: Path, server: HookServer):
     config = _config(tmp_path, server)
-    with _running(config):
+    with running(config):
         wait_for((tmp_path / "store" / "uplink.sqlite3").exists)
         process = start_uplink(tmp_path / "car.toml", "--once")
         assert "another `edge-alpr uplink` is at it" in process.communicate()[1]
@@ -196,7 +185,7 @@ def test_under_a_service_manager_it_tells_how_it_goes(tmp_path: Path, server: Ho
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "600000")
         server.answers = [(503, {})] * 1000
-        _store(tmp_path, make_hit(1))
+        store_events(tmp_path, make_hit(1))
         _config(tmp_path, server)
         process = start_uplink(tmp_path / "car.toml")
         assert told.recv(4096) == b"READY=1"
@@ -228,6 +217,7 @@ def _heard(told: socket.socket, message: bytes) -> None:
         ('[[webhooks]]\nname = "a"\nurl = "http://x"\nca_file = "/nowhere"\n', "webhook a: ca_file /nowhere"),
         ('[mqtt]\nhost = "x"\nca_file = "/nowhere"\n', "mqtt: certificates (/nowhere) cannot be used"),
         ('[mqtt]\nhost = "x"\nuser = "a"\npassword_file = "/nowhere"\n', "mqtt.password_file: /nowhere cannot be read"),
+        ('[mqtt]\nhost = "broker..example"\n', "mqtt.host: 'broker..example' is no name of a host"),
         ('[metrics]\nlisten = "127.0.0.1:99999"\n', "metrics.listen 127.0.0.1:99999"),
     ],
 )

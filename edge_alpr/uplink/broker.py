@@ -50,6 +50,7 @@ class Broker:
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        _refuse_no_name(config.host)
         port = config.port or (8883 if config.tls else 1883)
         self._client.connect_async(config.host, port, config.keepalive_s)
         self._client.loop_start()
@@ -59,7 +60,7 @@ class Broker:
     def check(self) -> None:
         """Raises `LinkError` where the client's thread has died: then nothing would ever be told."""
         if self._thread is not None and not self._thread.is_alive():
-            raise LinkError("mqtt: the client ended by an error (see above); is mqtt.host right?")
+            raise LinkError("mqtt: the client ended by an error (see above)")
 
     def publish(self, message: Message, qos: int = 1) -> int:
         """Hand a message over; its number comes back through `acknowledged` when the broker has it, or refuses it."""
@@ -91,6 +92,13 @@ class Broker:
 
     def _on_publish(self, _client: Any, _data: Any, number: int, reason: Any, _properties: Any) -> None:
         self.acknowledged.put((number, str(reason) if reason.value >= _REFUSED else ""))
+
+
+def _refuse_no_name(host: str) -> None:
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise LinkError(f"mqtt.host: {host!r} is no name of a host: {error}") from error
 
 
 def _password(config: MqttConfig) -> str | None:
