@@ -6,13 +6,12 @@ import logging
 import queue
 import threading
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
 from tenacity.nap import sleep_using_event
 
-from edge_alpr.config import PrivacyConfig, WebhookConfig
+from edge_alpr.config import Config, WebhookConfig
 from edge_alpr.errors import StoreError
 from edge_alpr.uplink.courier import Outage
 from edge_alpr.uplink.source import Source
@@ -27,8 +26,8 @@ _log = logging.getLogger(__name__)
 class HookCourier:
     """Posts events one after the other; one that fails is tried again before the next."""
 
-    def __init__(self, config: WebhookConfig, waiting: Waiting, store: Path, privacy: PrivacyConfig) -> None:
-        self._config, self._waiting, self._store, self._privacy = config, waiting, store, privacy
+    def __init__(self, config: WebhookConfig, waiting: Waiting, car: Config) -> None:
+        self._config, self._waiting, self._car = config, waiting, car
         self._hook = Webhook(config)
         self._outage = Outage(f"webhook {config.name}", waiting)
         self._grown = wait_random_exponential(multiplier=1, max=config.max_pause_s, min=_LEAST_PAUSE_S)
@@ -40,7 +39,7 @@ class HookCourier:
             stop=stop_when_event_set(stop), wait=self._pause_s, sleep=sleep_using_event(stop), reraise=True,
             retry=retry_if_exception_type((LaterError, StoreError)), before_sleep=self._failed,
         )  # fmt: skip
-        with closing(Source(self._store, self._privacy)) as source, closing(self._hook):
+        with closing(Source(self._car)) as source, closing(self._hook):
             while not stop.is_set():
                 self._post_beats()
                 seq = self._waiting.take(_IDLE_S)

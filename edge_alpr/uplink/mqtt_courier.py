@@ -7,12 +7,11 @@ import queue
 import threading
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edge_alpr.config import MqttConfig, PrivacyConfig
+from edge_alpr.config import Config, MqttConfig
 from edge_alpr.errors import StoreError
 from edge_alpr.uplink.broker import Broker
 from edge_alpr.uplink.courier import Outage
@@ -35,11 +34,9 @@ _log = logging.getLogger(__name__)
 class MqttCourier:
     """Publishes events with QoS 1, a window of them at a time; each is settled by the broker's acknowledgement."""
 
-    def __init__(
-        self, config: MqttConfig, device_id: str, waiting: Waiting, store: Path, privacy: PrivacyConfig
-    ) -> None:
-        self._config, self._waiting, self._store, self._privacy = config, waiting, store, privacy
-        self._topics = Topics.of(config, device_id)
+    def __init__(self, config: MqttConfig, waiting: Waiting, car: Config) -> None:
+        self._config, self._waiting, self._car = config, waiting, car
+        self._topics = Topics.of(config, car.device_id)
         self._outage = Outage(f"MQTT broker {config.host}", waiting)
         self._newest: dict[str, Any] | None = None
         self._event_of: dict[int, int] = {}
@@ -51,7 +48,7 @@ class MqttCourier:
 
     def run(self, stop: threading.Event) -> None:
         """See `Courier`."""
-        with closing(Source(self._store, self._privacy)) as source, closing(self._broker):
+        with closing(Source(self._car)) as source, closing(self._broker):
             while not stop.is_set():
                 self._broker.check()
                 self._hear()

@@ -73,7 +73,7 @@ class Uplink:
         """
         with ExitStack() as stack:
             outbox = stack.enter_context(OutboxFile(self._folder))
-            source = Source(self._folder, self._config.privacy)
+            source = Source(self._config)
             stack.callback(source.close)
             links = self._links(outbox)
             collector = DriveCollector(self._folder, {link.name: link.waiting for link in links})
@@ -136,11 +136,11 @@ class Uplink:
         config, links = self._config, []
         if config.mqtt.host:
             waiting = Waiting(outbox.load("mqtt"))
-            courier = MqttCourier(config.mqtt, config.device_id, waiting, self._folder, config.privacy)
+            courier = MqttCourier(config.mqtt, waiting, config)
             links.append(Link("mqtt", waiting, _states(config.mqtt.shape, config.mqtt.states), courier))
         for hook in config.webhooks:
             waiting = Waiting(outbox.load(f"webhook-{hook.name}"))
-            post = HookCourier(hook, waiting, self._folder, config.privacy)
+            post = HookCourier(hook, waiting, config)
             links.append(Link(f"webhook-{hook.name}", waiting, _states(hook.shape, hook.states), post))
         return links
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_alpr.config import PrivacyConfig
+from edge_alpr.config import Config
 from edge_alpr.sinks.store import FILE
 from edge_alpr.sinks.view import StoreView
 from edge_alpr.types import Event
@@ -14,9 +14,9 @@ from edge_alpr.uplink.outgoing import outgoing
 class Source:
     """The events of a store that may leave the car. For one thread. All methods raise `StoreError`."""
 
-    def __init__(self, folder: Path, privacy: PrivacyConfig) -> None:
-        self._folder = folder.expanduser()
-        self._privacy = privacy
+    def __init__(self, config: Config) -> None:
+        self._folder = Path(config.store.path).expanduser()
+        self._privacy = config.privacy
         self._view: StoreView | None = None
         self._file = 0
 
