@@ -13,7 +13,7 @@ import pytest
 LAYERS = (
     "types errors models samples",
     "config geometry evidence ports feed boxes l4t",
-    "fusion path characters formats hits spans timings gpuhealth",
+    "fusion path characters formats hits spans timings gpuhealth privacy",
     "passages",
     "stages stages/*",
     "onplane",
