@@ -52,7 +52,12 @@ class Key:
 
 
 def open_key(path: Path) -> Key:
-    """The key in a file of 64 hexadecimal digits. Raises `KeyFileError`, also where others may read the file."""
+    """The key in a file, see `read_secret`. Raises `KeyFileError`."""
+    return key_of(read_secret(path))
+
+
+def read_secret(path: Path) -> bytes:
+    """The 32 bytes in a file of 64 hexadecimal digits. Raises `KeyFileError`, also where others may read the file."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError as error:
@@ -65,7 +70,7 @@ def open_key(path: Path) -> Key:
         raise KeyFileError(f"{path}: others may read this key; chmod 600 {path}")
     if not _KEY.fullmatch(text):
         raise KeyFileError(f"{path}: not a key (64 hexadecimal digits); restore it, or move it away for a new one")
-    return key_of(bytes.fromhex(text.decode()))
+    return bytes.fromhex(text.decode())
 
 
 def key_of(value: bytes) -> Key:
@@ -92,6 +97,11 @@ def key_from_command(command: str) -> Key:
 
 def open_or_make_key(path: Path) -> Key:
     """The key in a file; on first use a new one, readable by its owner only. Raises `KeyFileError`."""
+    return key_of(read_or_make_secret(path))
+
+
+def read_or_make_secret(path: Path) -> bytes:
+    """The 32 bytes in a file; on first use new ones at random. Raises `KeyFileError`."""
     if not path.exists():
         try:
             _make_key(path)
@@ -100,7 +110,7 @@ def open_or_make_key(path: Path) -> Key:
                 f"{path}: the key cannot be written: {error.strerror}; "
                 "set learning.key_file or store.key_file to another place"
             ) from error
-    return open_key(path)
+    return read_secret(path)
 
 
 def seal(key: Key, name: str, content: bytes) -> bytes:
