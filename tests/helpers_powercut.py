@@ -110,6 +110,7 @@ class Disk:
 
     def crash(self, randomly: random.Random, folder: Path) -> None:
         """Make in `folder` a disk that a power cut at this moment might leave."""
+        folder.mkdir(exist_ok=True)
         names = dict(self._durable)
         for note, file in self._later[: randomly.randint(0, len(self._later))]:
             _rename(names, note, file)

@@ -116,11 +116,20 @@ def test_a_power_cut_at_any_write_loses_nothing_that_was_told(tmp_path: Path, en
             disk.apply(note)
         done = cut
         left = tmp_path / "left"
-        left.mkdir()
         disk.crash(randomly, left)
         most = max(most, check(left, encrypt, disk.acknowledged))
         shutil.rmtree(left)
     assert most >= 20, "the hits of all three drives"
+
+
+def test_a_power_cut_while_the_store_is_made_leaves_one_that_opens(tmp_path: Path) -> None:
+    code = DRIVE.replace("range(3)", "range(1)").replace("tell, 20", "tell, 0")
+    notes, disk, randomly = record(tmp_path / "world", code, tmp_path / "world", False), Disk(), random.Random(1)
+    for number, note in enumerate(notes):
+        disk.apply(note)
+        disk.crash(randomly, tmp_path / str(number))
+        check(tmp_path / str(number), False, b"")
+    assert len(notes) > 20
 
 
 @pytest.mark.parametrize("encrypt", [False, True], ids=["plain", "encrypted"])

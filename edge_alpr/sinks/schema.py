@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
@@ -103,6 +103,18 @@ def connect_read_only(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """A connection that neither writes to the file nor folds its write-ahead log in when it closes."""
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     return sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None)
+
+
+def roll_back(path: Path, busy_timeout_s: float) -> None:
+    """Undo what a power cut left half done before there was a write-ahead log: when the store was first made.
+
+    Who may only read cannot do that, and so sees nothing. Raises `sqlite3.Error` where it cannot be done.
+    """
+    journal = path.with_name(f"{path.name}-journal")
+    if not journal.exists():
+        return
+    with closing(sqlite3.connect(path, timeout=busy_timeout_s)) as connection, suppress(sqlite3.DatabaseError):
+        schema_version(connection)  # any reading undoes it; damage is `inspect`'s to tell
 
 
 def inspect(path: Path, busy_timeout_s: float) -> None:

@@ -159,6 +159,7 @@ class EventStore:
         finished = finish(self.path)
         if schema.create(self.path):
             try:
+                schema.roll_back(self.path, busy_timeout_s)
                 schema.inspect(self.path, busy_timeout_s)
             except StoreCorruptError as error:
                 self.recovered = recover(self.path, str(error), self._vault)
