@@ -20,6 +20,7 @@ from edge_alpr import __version__
 from edge_alpr.config import MOST_CAMERAS, Config, load_config, with_sources
 from edge_alpr.errors import EdgeAlprError, OutputClosedError
 from edge_alpr.hotlist.commands import hotlist
+from edge_alpr.records.commands import events as events_commands
 from edge_alpr.shelf.commands import models
 from edge_alpr.uplink.commands import uplink
 
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.add_typer(models, name="models")
 app.add_typer(hotlist, name="hotlist")
 app.command()(uplink)
+app.add_typer(events_commands, name="events")
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file (TOML); see `edge-alpr config`.", metavar="FILE"),

@@ -125,6 +125,27 @@ class StoreConfig(Section, frozen=True):
     jpeg_quality: Annotated[int, Meta(ge=10, le=100)] = 85
     device_id: str = ""
     """Empty: the host name."""
+    quota_mb: Limit = 2000.0
+    """Events with their pictures may take so much; beyond it the oldest are deleted, locked ones never."""
+    retention_days: Limit = 30.0
+    """Events older than this are deleted, locked ones never."""
+    encrypt: bool = False
+    """Texts and pictures are encrypted at rest (AES-256-GCM); takes the `seal` extra. See docs/store.md."""
+    key_file: str = "~/.config/edge-alpr/key"
+    """The key that they are encrypted with; made on first use, mode 0600."""
+    key_command: str = ""
+    """A command that prints the key (TPM, systemd-creds, the board's key store) in place of `key_file`; no shell."""
+    signing_key: str = "~/.config/edge-alpr/signing-key"
+    """The device's key (Ed25519) that signs what is exported and the audit log; made on first use, mode 0600."""
+
+
+class PrivacyConfig(Section, frozen=True):
+    """What is kept of people who are on no list. See docs/store.md."""
+
+    forget_after_min: Limit = 15.0
+    """Passages that hit no hot list and are not locked are deleted after so many minutes; 0: they stay."""
+    share: Literal["hits", "all", "nothing"] = "hits"
+    """Which events links out may send."""
 
 
 class OutputConfig(Section, frozen=True):
@@ -224,13 +245,6 @@ class HotListsConfig(Section, frozen=True):
             raise ConfigError(f"hotlists.classes: '{wrong[0]}' stands twice or is none of A-Z and 0-9")
 
 
-class PrivacyConfig(Section, frozen=True):
-    """What may leave the car."""
-
-    share: Literal["hits", "all", "nothing"] = "hits"
-    """hits: events that hit a list, and what becomes of them; all: every event; nothing: none."""
-
-
 Shape: TypeAlias = Literal["edge-alpr", "openalpr", "platerecognizer"]
 """How an event looks outside: docs/links.md."""
 States: TypeAlias = tuple[Literal["possible", "confirmed", "withdrawn"], ...]
@@ -309,12 +323,12 @@ class Config(Section, frozen=True):
     event: EventConfig = EventConfig()
     formats: FormatsConfig = FormatsConfig()
     store: StoreConfig = StoreConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     output: OutputConfig = OutputConfig()
     stills: StillsConfig = StillsConfig()
     learning: LearningConfig = LearningConfig()
     governor: GovernorConfig = GovernorConfig()
     hotlists: HotListsConfig = HotListsConfig()
-    privacy: PrivacyConfig = PrivacyConfig()
     mqtt: MqttConfig = MqttConfig()
     webhooks: tuple[WebhookConfig, ...] = ()
     metrics: MetricsConfig = MetricsConfig()

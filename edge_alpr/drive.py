@@ -34,6 +34,7 @@ from edge_alpr.ops.steering import Sensors, Steering
 from edge_alpr.pipeline import Found, Pipeline, Told
 from edge_alpr.ports import FrameSource
 from edge_alpr.sinks.dispatch import Dispatcher, Start, Subscriber
+from edge_alpr.sinks.housekeeping import Housekeeping
 from edge_alpr.sinks.jsonl import JsonLines
 from edge_alpr.sinks.pictures import Pictures
 from edge_alpr.sinks.store import EventStore
@@ -196,6 +197,7 @@ class Drive:
             gpu = self._gpu(models, stack)
             source = stack.enter_context(self._probe.around(together(config.sources, self._opener(gpu))))
             store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
+            stack.enter_context(Housekeeping(store.folder, config.store, config.privacy))
             dispatcher = Dispatcher(store, self._subscribers(stack, begin_ms))
             self._screen.opened(source.info)
             self._live = source if source.info.live else None

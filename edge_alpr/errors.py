@@ -99,6 +99,10 @@ class ListNotKeptError(HotListError):
     """The compiled form of a hot list cannot be written; the list itself is good."""
 
 
+class RecordError(EdgeAlprError):
+    """What is asked of the stored events cannot be done, or a file does not prove what it claims."""
+
+
 class LabelError(EdgeAlprError):
     """There is nothing to label there, or what was labelled cannot be written."""
 

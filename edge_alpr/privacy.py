@@ -1,4 +1,4 @@
-"""What may leave the car. Pure; see `[privacy]`."""
+"""What may leave the car: the one place that says so. Every link out asks here before it sends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from edge_alpr.config import PrivacyConfig
 from edge_alpr.types import Event
 
 
+def is_hit(event: Event) -> bool:
+    """Whether this state of a passage hits a hot list; one that was withdrawn hits nothing."""
+    return event.match is not None and event.state != "withdrawn"
+
+
 def may_leave(event: Event, privacy: PrivacyConfig) -> bool:
-    """Whether an event may be told outside the car: by default only one that hit a list."""
-    return privacy.share == "all" or (privacy.share == "hits" and event.match is not None)
+    """Whether a link may send this event: text, pictures and place.
+
+    With `share = "hits"` only what hits a hot list, and the word that such a hit is withdrawn.
+    """
+    if privacy.share == "all":
+        return True
+    return privacy.share == "hits" and event.match is not None

@@ -22,7 +22,7 @@ LAYERS = (
     "evaluate ops ota gpudrive",
     "app doctor",
     "drive",
-    "screen stills assess bench label service",
+    "screen stills assess bench label service records",
     "shelf build uplink",
     "cli",
 )

@@ -118,7 +118,7 @@ def test_nobody_is_told_of_an_event_that_could_not_be_stored(
     sink = Listener()
     dispatcher = Dispatcher(store, {"a": Subscriber(sink, Start.OLDEST)})
 
-    def full(_: Event) -> Event:
+    def full(*_: object) -> Event:
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(store, "_insert", full)

@@ -51,7 +51,7 @@ def test_the_store_is_durable_and_private(tmp_path: Path) -> None:
         assert len(private) >= 8
         for path in private:
             assert path.stat().st_mode & 0o077 == 0, path
-    assert sql(folder, "PRAGMA user_version") == [(1,)]
+    assert sql(folder, "PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
 
 
 def test_a_file_that_others_could_read_is_made_private(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_an_older_store_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with EventStore(tmp_path, CONFIG) as store:
         assert store.after(0) == [stored]
         store.append(make_event(2))
-    assert sql(tmp_path, "PRAGMA user_version") == [(2,)]
+    assert sql(tmp_path, "PRAGMA user_version") == [(len(later),)]
     assert sql(tmp_path, "SELECT told FROM events") == [(0,), (0,)]
 
 
@@ -211,7 +211,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(schema, "MIGRATIONS", broken)
     with pytest.raises(StoreError):
         EventStore(tmp_path, CONFIG)
-    assert sql(tmp_path, "PRAGMA user_version") == [(1,)]
+    assert sql(tmp_path, "PRAGMA user_version") == [(len(broken) - 1,)]
     assert sql(tmp_path, "SELECT name FROM sqlite_master WHERE name = 'half'") == []
 
 
@@ -222,7 +222,7 @@ def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     before = (tmp_path / "events.sqlite3").read_bytes()
     with pytest.raises(StoreError) as caught:
         EventStore(tmp_path, CONFIG)
-    assert "newer edge-alpr (schema 9, this one knows 1); update" in one_line(caught.value)
+    assert "newer edge-alpr (schema 9, this one knows 2); update" in one_line(caught.value)
     assert (tmp_path / "events.sqlite3").read_bytes() == before
 
 

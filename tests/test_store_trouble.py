@@ -199,12 +199,12 @@ def test_pictures_that_leave_no_room_for_their_event_are_taken_back(
     with EventStore(tmp_path, CONFIG) as store:
         insert, tries = store._insert, []
 
-        def insert_at_the_second_try(event: Event) -> Event:
+        def insert_at_the_second_try(event: Event, size: int) -> Event:
             tries.append(event)
             if len(tries) == 1:
                 assert (tmp_path / event.images.plate).is_file()
                 raise error
-            return insert(event)
+            return insert(event, size)
 
         monkeypatch.setattr(store, "_insert", insert_at_the_second_try)
         if isinstance(error, StoreFullError):

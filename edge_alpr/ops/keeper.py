@@ -22,6 +22,7 @@ from edge_alpr.ops.hard import RANKS, Ending, Reason, Thresholds, hardness, why_
 from edge_alpr.pipeline import Told, clean
 from edge_alpr.sinks.lookup import find_event
 from edge_alpr.sinks.sealing import Key, open_or_make_key
+from edge_alpr.sinks.vault import Vault
 from edge_alpr.stages.keep import patch_quad
 from edge_alpr.types import Candidate, Event, Floats, Luma, Observation, Sighting
 
@@ -142,14 +143,14 @@ class Keeper:
 
     def _stored(self, uuid: str) -> Example:
         folder = Path(self._config.store.path).expanduser()
-        event = find_event(folder, uuid)
+        event = find_event(folder, uuid, self._config.store)
         if event is None:
             raise LabelError(f"{folder}: no event {uuid}; the events' uuids are in the file of `run --events FILE`")
-        picture = folder / event.images.plate
-        if not event.images.plate or not picture.is_file():
+        picture = Vault(self._config.store).picture(folder, event.images.plate)
+        if not picture:
             raise LabelError(f"event {uuid}: no picture was kept with it; set store.keep_images = true for later ones")
         quad = np.array([(point.x, point.y) for point in event.coordinates], np.float32)
-        return _from_event(event, (), patch_quad(quad, *_ANY_SIZE), picture.read_bytes())
+        return _from_event(event, (), patch_quad(quad, *_ANY_SIZE), picture)
 
     def _keep(self, example: Example, patch: Luma) -> None:
         """Have an example written with its picture; encoding, sealing and the disk are not the frame's to wait for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -16,6 +17,8 @@ FOLDER = "pictures"
 _STAGING = ".part"
 _log = logging.getLogger(__name__)
 _RESERVE_BYTES = 32 << 20
+_CLUSTER = 4096
+"""Bytes that a disk gives at a time."""
 _LAST_MS = 253_402_300_799_000  # the end of the year 9999
 
 
@@ -35,17 +38,22 @@ class Kept:
 
     images: Images
     fresh: tuple[Path, ...]
+    size: int = 0
+    """What the fresh files take on the disk, in bytes."""
 
 
-def keep_pictures(folder: Path, event: Event, pictures: Pictures) -> Kept:
+def keep_pictures(
+    folder: Path, event: Event, pictures: Pictures, wrap: Callable[[str, bytes], bytes] = lambda _, data: data
+) -> Kept:
     """Write the pictures below `folder`/pictures/YYYY-MM-DD (UTC, by `epoch_start`), durable on return.
 
-    A name that is taken (same uuid) is replaced. On a nearly full disk pictures give way, so that events
-    still fit. Raises `OSError`, and then nothing new is left behind.
+    `wrap` makes of a name, relative to `folder`, and a picture what is written. A name that is taken (same uuid)
+    is replaced. On a nearly full disk pictures give way, so that events still fit. Raises `OSError`, and then
+    nothing new is left behind.
     """
     _check_room(folder)
-    day = Path(FOLDER) / _day(event.epoch_start)
-    stem = quote(event.uuid, safe="")
+    day = Path(FOLDER) / day_of(event.epoch_start)
+    stem = stem_of(event.uuid)
     wanted = {
         kind: (day / f"{stem}_{kind}{pictures.suffix}", data)
         for kind, data in (("plate", pictures.plate), ("frame", pictures.frame))
@@ -53,7 +61,7 @@ def keep_pictures(folder: Path, event: Event, pictures: Pictures) -> Kept:
     }
     fresh = tuple(folder / name for name, _ in wanted.values() if not (folder / name).exists())
     try:
-        staged = [(_stage(folder, name.name, data), folder / name) for name, data in wanted.values()]
+        staged = [(_stage(folder, name.name, wrap(str(name), data)), folder / name) for name, data in wanted.values()]
         _make_folder(folder / day)
         for source, target in staged:
             source.replace(target)
@@ -62,7 +70,8 @@ def keep_pictures(folder: Path, event: Event, pictures: Pictures) -> Kept:
         drop(fresh)
         clear_staging(folder)
         raise
-    return Kept(Images(**{kind: str(name) for kind, (name, _) in wanted.items()}), fresh)
+    size = sum(-(-file.stat().st_size // _CLUSTER) * _CLUSTER for file in fresh)
+    return Kept(Images(**{kind: str(name) for kind, (name, _) in wanted.items()}), fresh, size)
 
 
 def _check_room(folder: Path) -> None:
@@ -121,6 +130,12 @@ def _make_folder(path: Path) -> None:
     sync_folder(path.parent.parent)
 
 
-def _day(epoch_ms: int) -> str:
+def stem_of(uuid: str) -> str:
+    """What the names of a passage's pictures begin with; `_plate` or `_frame` follows."""
+    return quote(uuid, safe="")
+
+
+def day_of(epoch_ms: int) -> str:
+    """The folder, below `FOLDER`, of pictures of this time."""
     since = timedelta(milliseconds=min(max(epoch_ms, 0), _LAST_MS))
     return (datetime(1970, 1, 1, tzinfo=timezone.utc) + since).date().isoformat()

@@ -22,7 +22,8 @@ from pathlib import Path
 from edge_alpr.errors import EventError
 from edge_alpr.sinks import schema
 from edge_alpr.sinks.pictures import sync_folder
-from edge_alpr.sinks.wire import decode_event, encode_event
+from edge_alpr.sinks.vault import Vault
+from edge_alpr.sinks.wire import decode_event
 from edge_alpr.types import Event
 
 SEQ_GAP = 1_000_000
@@ -46,17 +47,18 @@ class Recovered:
     aside: str = ""
 
 
-def recover(path: Path, reason: str) -> Recovered:
+def recover(path: Path, reason: str, vault: Vault) -> Recovered:
     """Make a new store of what can be read of the damaged one at `path`, and put that one aside.
 
-    Raises `OSError` or `sqlite3.Error` when the new one cannot be written; the old one then stays in place.
+    Raises `OSError` or `sqlite3.Error` when the new one cannot be written, `SealError` where the key of an encrypted
+    one is missing; the old one then stays in place.
     """
     part = path.with_name(f"{path.name}.part")
     _clear(part)
     try:
         schema.create(part)
         with closing(schema.connect(part, _BUSY_S)) as target:
-            events = _fill(path, target)
+            events = _fill(path, target, vault)
             target.execute("PRAGMA journal_mode=DELETE")  # all of it in the one file, or an error
     except BaseException:
         _clear(part)
@@ -94,15 +96,18 @@ def _free_stamp(path: Path) -> str:
     return next(s for s in stamps if not path.with_name(f"{path.name}.corrupt-{s}").exists())
 
 
-def _fill(path: Path, target: sqlite3.Connection) -> int:
+def _fill(path: Path, target: sqlite3.Connection, vault: Vault) -> int:
     """Everything that can be read of `path` into the new store, in one transaction; the number of events."""
     seen: set[tuple[str, str, int]] = set()
+    for key_id, _ in _ask(path, "SELECT value, 0 FROM settings WHERE name = 'key'"):
+        vault.expect(key_id)
     with schema.transaction(target):
-        for event in _rows(path, seen):
+        for event in _rows(path, seen, vault):
             seen.add((event.uuid, event.state, event.seq))
-            _insert(target, event)
+            _insert(target, event, vault)
         for sink, seq in _ask(path, "SELECT sink, seq FROM cursors"):
             target.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", (sink, seq))
+        target.execute("INSERT INTO settings VALUES ('key', ?)", (vault.key.id.hex() if vault.sealing else "",))
         top = "SELECT max(seq) FROM (SELECT seq FROM events UNION ALL SELECT seq FROM cursors)"
         last = (target.execute(top).fetchone()[0] or 0) + SEQ_GAP
         target.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
@@ -110,31 +115,34 @@ def _fill(path: Path, target: sqlite3.Connection) -> int:
         return int(target.execute("SELECT count(*) FROM events").fetchone()[0])
 
 
-def _insert(target: sqlite3.Connection, event: Event) -> None:
+def _insert(target: sqlite3.Connection, event: Event, vault: Vault) -> None:
     same = "SELECT 1 FROM events WHERE uuid = ? AND state = ? AND plate = ?"
-    if target.execute(same, (event.uuid, event.state, event.plate)).fetchone():
+    if target.execute(same, (event.uuid, event.state, vault.exactly(event.plate))).fetchone():
         return
     if target.execute("SELECT 1 FROM events WHERE seq = ?", (event.seq,)).fetchone():
         # An append that failed may have left its text behind; its number was given to the next event.
         event = replace(event, seq=target.execute("SELECT max(seq) + 1 FROM events").fetchone()[0])
-    target.execute(schema.INSERT, schema.row_of(event, encode_event(event)))
+    row = vault.row(event)
+    target.execute(schema.INSERT, row)
+    target.execute(schema.PASSAGE, schema.passage_of(event, row[-1], 0))
 
 
-def _rows(path: Path, seen: set[tuple[str, str, int]]) -> Iterator[Event]:
+def _rows(path: Path, seen: set[tuple[str, str, int]], vault: Vault) -> Iterator[Event]:
     """The events that can be read, first come first; those in `seen` are left out of the second way."""
-    whole = yield from _scan(path, "ASC")
+    whole = yield from _scan(path, "ASC", vault)
     if not whole:
-        yield from _scan(path, "DESC")
+        yield from _scan(path, "DESC", vault)
     for file in (path, path.with_name(f"{path.name}-wal")):
         if file.exists():
-            yield from _carve(file, seen)
+            yield from _carve(file, seen, vault)
 
 
-def _scan(path: Path, order: str) -> Generator[Event, None, bool]:
-    rows = _ask(path, f"SELECT body FROM events ORDER BY seq {order}")
+def _scan(path: Path, order: str, vault: Vault) -> Generator[Event, None, bool]:
+    rows = _ask(path, f"SELECT body, seq FROM events ORDER BY seq {order}")
     while True:
         try:
-            yield decode_event(next(rows)[0])
+            body, seq = next(rows)
+            yield vault.event(seq, body)
         except EventError as error:
             _log.warning("%s: a damaged row is left out: %s", path.name, error)
         except StopIteration as end:
@@ -152,8 +160,8 @@ def _ask(path: Path, query: str) -> Generator[tuple[str, int], None, bool]:
     return True
 
 
-def _carve(path: Path, seen: set[tuple[str, str, int]]) -> Iterator[Event]:
-    """Events by their text in the raw bytes of a file."""
+def _carve(path: Path, seen: set[tuple[str, str, int]], vault: Vault) -> Iterator[Event]:
+    """Events by their text, or by the mark of a sealed one, in the raw bytes of a file."""
     handle = os.open(path, os.O_RDONLY)
     try:
         for offset in range(0, os.fstat(handle).st_size, _BLOCK):
@@ -163,6 +171,9 @@ def _carve(path: Path, seen: set[tuple[str, str, int]]) -> Iterator[Event]:
                 key = (uuid.decode(errors="replace"), state.decode(), int(seq))
                 if match.start() < _BLOCK and key not in seen:
                     yield from _parse(block[match.start() : match.start() + _LONGEST])
+            for start, number, event in vault.carve(block):
+                if start < _BLOCK and (event.uuid, event.state, number) not in seen:
+                    yield event
     finally:
         os.close(handle)
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
 
 from edge_alpr.errors import StoreCorruptError, StoreError
+from edge_alpr.privacy import is_hit
 from edge_alpr.sinks.trouble import DAMAGE
-from edge_alpr.sinks.wire import canonical_plate
 from edge_alpr.types import Event
+
+_PASSAGES_OF_PLAIN_EVENTS = """
+    SELECT uuid, max(seq), CAST(strftime('%s', 'now') AS INTEGER) * 1000,
+        state != 'withdrawn' AND instr(body, '"match":null') = 0,
+        sum(length(body) + CASE WHEN instr(body, '"pictures/') THEN 65536 ELSE 512 END)
+    FROM events GROUP BY uuid"""
+"""The sizes of pictures stand in no event; 64 KiB is what two of them usually take."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (  # 0 -> 1
@@ -32,6 +40,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX events_epoch ON events (epoch_ms)",
         "CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL)",
     ),
+    (  # 1 -> 2: what deciding on deletions takes; an older store's passages count as stored at this moment
+        """CREATE TABLE passages (
+            uuid TEXT PRIMARY KEY,
+            seq INTEGER NOT NULL,
+            stored_ms INTEGER NOT NULL,
+            hit INTEGER NOT NULL,
+            bytes INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+        "CREATE INDEX passages_order ON passages (hit, seq)",
+        """CREATE TABLE deleted (
+            day TEXT NOT NULL, reason TEXT NOT NULL, passages INTEGER NOT NULL, pictures INTEGER NOT NULL,
+            PRIMARY KEY (day, reason)
+        ) WITHOUT ROWID""",
+        "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        f"INSERT INTO passages {_PASSAGES_OF_PLAIN_EVENTS}",
+    ),
 )
 """MIGRATIONS[n] takes a store from schema version n to n + 1. Entries are never changed, only added.
 
@@ -45,13 +69,21 @@ INSERT = """INSERT INTO events (seq, uuid, state, plate, canonical, epoch_ms, ca
             VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
-Row: TypeAlias = tuple[int, str, str, str, str, int, str, str]
+PASSAGE = """INSERT INTO passages (uuid, seq, stored_ms, hit, bytes) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (uuid) DO UPDATE SET
+                 seq = excluded.seq, stored_ms = excluded.stored_ms, hit = excluded.hit,
+                 bytes = bytes + excluded.bytes"""
+
+Row: TypeAlias = tuple[int, str, str, str, str, int, str, str | bytes]
+"""The values for `INSERT`; `plate`, `canonical` and `body` are sealed where the store is encrypted."""
+_ROW_BYTES = 512
+"""About what a row takes besides its body."""
 
 
-def row_of(event: Event, body: bytes) -> Row:
-    """The values for `INSERT`; `body` is the event encoded."""
-    key = (event.seq, event.uuid, event.state, event.plate)
-    return *key, canonical_plate(event.plate), event.epoch_start, event.camera_id, body.decode()
+def passage_of(event: Event, body: str | bytes, picture_bytes: int) -> tuple[str, int, int, bool, int]:
+    """The values for `PASSAGE`: a passage is what its newest state is, and as old as that one is stored."""
+    size = len(body) + _ROW_BYTES + picture_bytes
+    return event.uuid, event.seq, time.time_ns() // 1_000_000, is_hit(event), size
 
 
 @contextmanager
@@ -71,6 +103,18 @@ def connect_read_only(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """A connection that neither writes to the file nor folds its write-ahead log in when it closes."""
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     return sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None)
+
+
+def roll_back(path: Path, busy_timeout_s: float) -> None:
+    """Undo what a power cut left half done before there was a write-ahead log: when the store was first made.
+
+    Who may only read cannot do that, and so sees nothing. Raises `sqlite3.Error` where it cannot be done.
+    """
+    journal = path.with_name(f"{path.name}-journal")
+    if not journal.exists():
+        return
+    with closing(sqlite3.connect(path, timeout=busy_timeout_s)) as connection, suppress(sqlite3.DatabaseError):
+        schema_version(connection)  # any reading undoes it; damage is `inspect`'s to tell
 
 
 def inspect(path: Path, busy_timeout_s: float) -> None:
@@ -109,6 +153,17 @@ def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
 
     The file is there, if empty. Raises `sqlite3.Error` or `StoreError`.
     """
+    connection = connect_again(path, busy_timeout_s)
+    try:
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_again(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """A further connection for writing, of any thread or process, to a store that has the tables of today."""
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
     try:
         mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
@@ -120,7 +175,6 @@ def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
         connection.execute("PRAGMA secure_delete=ON")  # what is deleted is gone, also for `salvage`
-        migrate(connection)
     except BaseException:
         connection.close()
         raise
@@ -134,6 +188,14 @@ def migrate(connection: sqlite3.Connection) -> None:
             for statement in MIGRATIONS[version]:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={version + 1}")
+
+
+def setting(connection: sqlite3.Connection, name: str) -> str:
+    """A setting of this store, empty where it has none, also for a store of an older version."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'settings'").fetchone():
+        return ""
+    row = connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def schema_version(connection: sqlite3.Connection) -> int:

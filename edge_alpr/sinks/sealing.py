@@ -7,12 +7,15 @@ file's name is bound to it: renamed or swapped files do not open. Everything tha
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
 import secrets
+import shlex
+import subprocess
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +25,8 @@ from edge_alpr.sinks.pictures import sync_folder
 MAGIC = b"EALPRS1\n"
 PART = ".part"
 """What a file is called while it is written."""
-_ID_BYTES, _NONCE_BYTES = 8, 12
+_ID_BYTES, _NONCE_BYTES, _KEY_BYTES = 8, 12, 32
+_COMMAND_S = 10.0
 _OVERHEAD = len(MAGIC) + _ID_BYTES + _NONCE_BYTES
 _KEY = re.compile(rb"[0-9a-f]{64}\n")
 
@@ -39,10 +43,21 @@ class Key:
 
     id: bytes
     cipher: _Cipher
+    index: bytes = field(default=b"", repr=False)
+    """Another key, derived from it: for texts that are looked up without being read."""
+
+    def blind(self, text: str) -> str:
+        """What stands for a text where it must be found but not read: 32 hexadecimal digits, the same each time."""
+        return hmac.digest(self.index, text.encode(), "sha256")[:16].hex()
 
 
 def open_key(path: Path) -> Key:
-    """The key in a file of 64 hexadecimal digits. Raises `KeyFileError`, also where others may read the file."""
+    """The key in a file, see `read_secret`. Raises `KeyFileError`."""
+    return key_of(read_secret(path))
+
+
+def read_secret(path: Path) -> bytes:
+    """The 32 bytes in a file of 64 hexadecimal digits. Raises `KeyFileError`, also where others may read the file."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError as error:
@@ -55,20 +70,47 @@ def open_key(path: Path) -> Key:
         raise KeyFileError(f"{path}: others may read this key; chmod 600 {path}")
     if not _KEY.fullmatch(text):
         raise KeyFileError(f"{path}: not a key (64 hexadecimal digits); restore it, or move it away for a new one")
-    value = bytes.fromhex(text.decode())
-    return Key(hashlib.sha256(MAGIC + value).digest()[:_ID_BYTES], _cipher(value))
+    return bytes.fromhex(text.decode())
+
+
+def key_of(value: bytes) -> Key:
+    """The key of 32 bytes. Raises `KeyFileError` where the cryptography package is not installed."""
+    index = hmac.digest(value, b"edge-alpr: texts that are looked up", "sha256")
+    return Key(hashlib.sha256(MAGIC + value).digest()[:_ID_BYTES], _cipher(value), index)
+
+
+def key_from_command(command: str) -> Key:
+    """The key that a command prints: 32 bytes as they are, or 64 hexadecimal digits. Raises `KeyFileError`."""
+    try:
+        done = subprocess.run(shlex.split(command), check=False, capture_output=True, timeout=_COMMAND_S)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise KeyFileError(f"key_command `{command}` gives no key: {error}; try it in a terminal") from error
+    if done.returncode:
+        why = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise KeyFileError(f"key_command `{command}` ended with {done.returncode}: {why}; try it in a terminal")
+    if len(done.stdout) == _KEY_BYTES:
+        return key_of(done.stdout)
+    if not _KEY.fullmatch(done.stdout.rstrip() + b"\n"):
+        raise KeyFileError(f"key_command `{command}` prints no key (32 bytes, or 64 hexadecimal digits)")
+    return key_of(bytes.fromhex(done.stdout.decode().strip()))
 
 
 def open_or_make_key(path: Path) -> Key:
     """The key in a file; on first use a new one, readable by its owner only. Raises `KeyFileError`."""
+    return key_of(read_or_make_secret(path))
+
+
+def read_or_make_secret(path: Path) -> bytes:
+    """The 32 bytes in a file; on first use new ones at random. Raises `KeyFileError`."""
     if not path.exists():
         try:
             _make_key(path)
         except OSError as error:
             raise KeyFileError(
-                f"{path}: the key cannot be written: {error.strerror}; set learning.key_file to another place"
+                f"{path}: the key cannot be written: {error.strerror}; "
+                "set learning.key_file or store.key_file to another place"
             ) from error
-    return open_key(path)
+    return read_secret(path)
 
 
 def seal(key: Key, name: str, content: bytes) -> bytes:
@@ -134,6 +176,6 @@ def _cipher(value: bytes) -> _Cipher:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise KeyFileError(
-            "encrypting takes the cryptography package, which is not installed; pip install 'edge-alpr[learn]'"
+            "encrypting takes the cryptography package, which is not installed; pip install 'edge-alpr[seal]'"
         ) from error
     return AESGCM(value)

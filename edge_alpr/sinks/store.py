@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
-import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +15,13 @@ from typing_extensions import Self
 from edge_alpr.config import StoreConfig
 from edge_alpr.errors import EventError, StoreCorruptError, StoreError, StoreFullError
 from edge_alpr.sinks import schema
-from edge_alpr.sinks.pictures import Pictures, clear_staging, drop, keep_pictures, sync_folder
+from edge_alpr.sinks.lock import make_folder, take_lock
+from edge_alpr.sinks.pictures import Kept, Pictures, clear_staging, drop, keep_pictures, sync_folder
+from edge_alpr.sinks.reseal import settle
 from edge_alpr.sinks.salvage import Recovered, finish, recover
 from edge_alpr.sinks.trouble import os_trouble, translated
-from edge_alpr.sinks.wire import canonical_plate, decode_event, encode_event
+from edge_alpr.sinks.vault import Vault
+from edge_alpr.sinks.wire import encode_event
 from edge_alpr.types import Event, Images
 
 __all__ = ["EventStore", "Pictures", "Recovered", "StoreCounters"]
@@ -62,10 +63,11 @@ class EventStore:
         self.counters = StoreCounters()
         self.recovered = Recovered()
         self._config = config
+        self._vault = Vault(config)
         self._pictures_fail = False
         with translated(self.folder):
-            _make_folder(self.folder)
-            self._lock = _take_lock(self.path.with_name(f"{FILE}.lock"), busy_timeout_s)
+            make_folder(self.folder)
+            self._lock = take_lock(self.path.with_name(f"{FILE}.lock"), busy_timeout_s)
         try:
             with translated(self.path):
                 self._connection = self._open(busy_timeout_s)
@@ -89,18 +91,19 @@ class EventStore:
         if stored is not None and not _hits_anew(event, stored):
             self.counters.duplicates += 1
             return stored
-        images, fresh = self._keep(event, pictures)
-        images = stored.images if stored is not None and not images.plate else images
+        kept = self._keep(event, pictures)
+        if stored is not None and not kept.images.plate:
+            kept = replace(kept, images=stored.images)
         try:
-            return self._insert(replace(event, images=images))
+            return self._insert(replace(event, images=kept.images), kept.size)
         except StoreFullError as error:
-            if not fresh:
+            if not kept.fresh:
                 raise
-            drop(fresh)
+            drop(kept.fresh)
             self._lost(event, error)
-            return self._insert(replace(event, images=Images()))
+            return self._insert(replace(event, images=Images()), 0)
         except StoreError:
-            drop(fresh)
+            drop(kept.fresh)
             raise
 
     def after(self, cursor: int, limit: int = 256) -> list[Event]:
@@ -110,7 +113,9 @@ class EventStore:
     def find(self, plate: str, limit: int = 256) -> list[Event]:
         """The newest `limit` events of a plate, newest first; O and 0, I and 1 count as the same."""
         query = "SELECT seq, body FROM events WHERE canonical = ? ORDER BY seq DESC"
-        return self._events(query, (canonical_plate(plate),), limit)
+        with translated(self.path):
+            canonical = self._vault.alike(plate)
+        return self._events(query, (canonical,), limit)
 
     def count(self) -> int:
         """How many events are stored."""
@@ -154,50 +159,57 @@ class EventStore:
         finished = finish(self.path)
         if schema.create(self.path):
             try:
+                schema.roll_back(self.path, busy_timeout_s)
                 schema.inspect(self.path, busy_timeout_s)
             except StoreCorruptError as error:
-                self.recovered = recover(self.path, str(error))
+                self.recovered = recover(self.path, str(error), self._vault)
         connection = schema.connect(self.path, busy_timeout_s)
+        try:
+            clear_staging(self.folder)
+            settle(connection, self.folder, self._vault)
+        except BaseException:
+            connection.close()
+            raise
         sync_folder(self.folder)
-        clear_staging(self.folder)
         if finished:
             events = int(connection.execute("SELECT count(*) FROM events").fetchone()[0])
             self.recovered = Recovered(1, events, finished)
             _log.warning("event store %s: an interrupted repair is completed; %s", self.path, self.recovered)
         return connection
 
-    def _insert(self, event: Event) -> Event:
+    def _insert(self, event: Event, picture_bytes: int) -> Event:
         with translated(self.path), schema.transaction(self._connection):
             event = replace(event, seq=self.last_seq() + 1)
-            body = encode_event(event)
-            self._connection.execute(_DELETE, (event.uuid, event.state, event.plate))
-            self._connection.execute(schema.INSERT, schema.row_of(event, body))
+            row = self._vault.row(event)
+            self._connection.execute(_DELETE, (event.uuid, event.state, self._vault.exactly(event.plate)))
+            self._connection.execute(schema.INSERT, row)
+            self._connection.execute(schema.PASSAGE, schema.passage_of(event, row[-1], picture_bytes))
         self.counters.appended += 1
-        return decode_event(body)
+        return self._vault.event(event.seq, row[-1])
 
     def _same(self, event: Event) -> Event | None:
-        query = "SELECT body FROM events WHERE uuid = ? AND state = ? AND plate = ?"
-        key = (event.uuid, event.state, event.plate)
+        query = "SELECT seq, body FROM events WHERE uuid = ? AND state = ? AND plate = ?"
+        key = (event.uuid, event.state, self._vault.exactly(event.plate))
         row = self._connection.execute(query, key).fetchone()
         if row is None:
             return None
         try:
-            return decode_event(row[0])
+            return self._vault.event(*row)
         except EventError as error:
             self._unreadable(event.uuid, error)
             self._connection.execute(_DELETE, key)
             return None
 
-    def _keep(self, event: Event, pictures: Pictures | None) -> tuple[Images, tuple[Path, ...]]:
+    def _keep(self, event: Event, pictures: Pictures | None) -> Kept:
         if pictures is None or not self._config.keep_images:
-            return event.images, ()
+            return Kept(event.images, ())
         try:
-            kept = keep_pictures(self.folder, event, pictures)
+            kept = keep_pictures(self.folder, event, pictures, self._vault.wrap)
         except OSError as error:
             self._lost(event, os_trouble(error, self.folder / "pictures"))
-            return Images(), ()
+            return Kept(Images(), ())
         self._pictures_fail = False
-        return kept.images, kept.fresh
+        return kept
 
     def _lost(self, event: Event, error: StoreError) -> None:
         """Count an event whose pictures are not kept; say so once until one is kept again."""
@@ -213,7 +225,7 @@ class EventStore:
                 if len(events) >= limit:
                     break
                 try:
-                    events.append(decode_event(body))
+                    events.append(self._vault.event(seq, body))
                 except EventError as error:
                     self._unreadable(f"number {seq}", error)
         return events
@@ -234,39 +246,3 @@ def _hits_anew(event: Event, stored: Event) -> bool:
     if hit is None or known is None:
         return hit is not None
     return (hit.list, hit.entry) != (known.list, known.entry) or hit.score > known.score
-
-
-def _make_folder(folder: Path) -> None:
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in missing:
-        sync_folder(path.parent)
-
-
-def _take_lock(path: Path, timeout_s: float) -> int:
-    """The open lock file: the system drops the lock with the process, so a crash leaves none behind."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        _wait_for_lock(handle, time.monotonic() + timeout_s)
-        os.pwrite(handle, f"{os.getpid():<19}\n".encode(), 0)
-    except BlockingIOError:
-        owner = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
-        os.close(handle)
-        raise StoreError(
-            f"event store {path.parent}: another edge-alpr (process {owner}) uses it; "
-            "end that one or set store.path to another folder"
-        ) from None
-    except BaseException:
-        os.close(handle)
-        raise
-    return handle
-
-
-def _wait_for_lock(handle: int, give_up_s: float) -> None:
-    while True:
-        try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= give_up_s:
-                raise
-            time.sleep(0.02)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_alpr.errors import StoreCorruptError, StoreError, StoreFullError
+from edge_alpr.errors import SealError, StoreCorruptError, StoreError, StoreFullError
 
 _ELSEWHERE = "or set store.path to another folder"
 _FULL = f"the disk is full; make room (what is stored is kept) {_ELSEWHERE}"
@@ -72,6 +72,8 @@ def translated(path: Path) -> Iterator[None]:
         raise sql_trouble(error, path) from error
     except OSError as error:
         raise os_trouble(error, path) from error
+    except SealError as error:
+        raise StoreError(f"event store {path}: {error}") from error
 
 
 def _nearly_full(path: Path) -> bool:

@@ -9,11 +9,12 @@ from types import TracebackType
 
 from typing_extensions import Self
 
+from edge_alpr.config import StoreConfig
 from edge_alpr.errors import EventError, StoreError
 from edge_alpr.sinks import schema
 from edge_alpr.sinks.store import FILE
 from edge_alpr.sinks.trouble import translated
-from edge_alpr.sinks.wire import canonical_plate, decode_event
+from edge_alpr.sinks.vault import Vault
 from edge_alpr.types import Event
 
 _BUSY_S = 5.0
@@ -26,14 +27,19 @@ class StoreView:
     All methods raise `StoreError`. A row that is damaged is passed over and logged.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Raises `StoreError`, also where there is no store yet."""
+    def __init__(self, folder: Path, config: StoreConfig | None = None) -> None:
+        """`config` says where the key of an encrypted store is; without it, it is looked for in its usual place.
+
+        Raises `StoreError`, also where there is no store yet.
+        """
         self.folder = folder.expanduser()
         self._path = self.folder / FILE
         if not self._path.exists():
             raise StoreError(f"event store {self._path}: there is none yet; start a drive: edge-alpr run")
+        self._vault = Vault(config or StoreConfig())
         with translated(self._path):
             self._connection = schema.connect_read_only(self._path, _BUSY_S)
+            self._vault.expect(schema.setting(self._connection, "key"))
         self._version = -1
 
     def after(self, cursor: int, limit: int = 256) -> list[Event]:
@@ -48,7 +54,9 @@ class StoreView:
 
     def find(self, plate: str, limit: int = 256) -> list[Event]:
         """The newest events of a plate, newest first; O and 0, I and 1 count as the same."""
-        return self._events("WHERE canonical = ? ORDER BY seq DESC LIMIT ?", canonical_plate(plate), limit)
+        with translated(self._path):
+            canonical = self._vault.alike(plate)
+        return self._events("WHERE canonical = ? ORDER BY seq DESC LIMIT ?", canonical, limit)
 
     def states(self, uuid: str) -> list[Event]:
         """All states of one passage, in order."""
@@ -69,13 +77,7 @@ class StoreView:
 
     def picture(self, name: str) -> bytes:
         """The picture that an event's `images` names: a JPEG. Empty where it is gone, or no name of a picture."""
-        path = (self.folder / name).resolve()
-        if not name or self.folder.resolve() not in path.parents:
-            return b""
-        try:
-            return path.read_bytes()
-        except OSError:
-            return b""
+        return self._vault.picture(self.folder, name)
 
     def close(self) -> None:
         """Close the file."""
@@ -90,14 +92,13 @@ class StoreView:
         self.close()
 
     def _events(self, clause: str, *values: int | str) -> list[Event]:
-        with translated(self._path), closing(
-            self._connection.execute(f"SELECT seq, body FROM events {clause}", values)
-        ) as found:
-            rows = found.fetchall()
         events: list[Event] = []
-        for seq, body in rows:
-            try:
-                events.append(decode_event(body))
-            except EventError as error:
-                _log.warning("event store %s: event number %s is damaged and passed over: %s", self._path, seq, error)
+        with translated(self._path):
+            with closing(self._connection.execute(f"SELECT seq, body FROM events {clause}", values)) as found:
+                rows = found.fetchall()
+            for seq, body in rows:
+                try:
+                    events.append(self._vault.event(seq, body))
+                except EventError as error:
+                    _log.warning("event store %s: event %s is damaged and passed over: %s", self._path, seq, error)
         return events

@@ -1,0 +1,1 @@
+"""The stored events for people: looked at, exported, locked, purged, and accounted for."""
