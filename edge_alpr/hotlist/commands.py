@@ -257,7 +257,7 @@ def _show_past(of: LoadedList, settings: Config, console: Console) -> None:
 
     folder = Path(settings.store.path)
     try:
-        view = StoreView(folder)
+        view = StoreView(folder, settings.store)
     except StoreError:
         say(console, "not searched in past reads: there is no store yet")
         return

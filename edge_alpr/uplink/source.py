@@ -16,7 +16,7 @@ class Source:
 
     def __init__(self, config: Config) -> None:
         self._folder = Path(config.store.path).expanduser()
-        self._privacy = config.privacy
+        self._privacy, self._config = config.privacy, config.store
         self._view: StoreView | None = None
         self._file = 0
 
@@ -64,5 +64,5 @@ class Source:
             return None
         if self._view is None or file != self._file:  # a damaged file is put aside for a new one
             self.close()
-            self._view, self._file = StoreView(self._folder), file
+            self._view, self._file = StoreView(self._folder, self._config), file
         return self._view
