@@ -18,6 +18,7 @@ from rich.logging import RichHandler
 
 from edge_alpr import __version__
 from edge_alpr.config import MOST_CAMERAS, Config, load_config, with_sources
+from edge_alpr.display.commands import display
 from edge_alpr.errors import EdgeAlprError, OutputClosedError
 from edge_alpr.hotlist.commands import hotlist
 from edge_alpr.shelf.commands import models
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.add_typer(models, name="models")
 app.add_typer(hotlist, name="hotlist")
+app.command()(display)
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file (TOML); see `edge-alpr config`.", metavar="FILE"),

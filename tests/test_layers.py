@@ -22,8 +22,8 @@ LAYERS = (
     "evaluate ops ota gpudrive",
     "app doctor",
     "drive",
-    "screen stills assess bench label service display",
-    "shelf build",
+    "screen stills assess bench label service",
+    "shelf build display",
     "cli",
 )
 
