@@ -18,6 +18,7 @@ from rich.logging import RichHandler
 
 from edge_alpr import __version__
 from edge_alpr.config import MOST_CAMERAS, Config, load_config, with_sources
+from edge_alpr.display.commands import display
 from edge_alpr.errors import EdgeAlprError, OutputClosedError
 from edge_alpr.hotlist.commands import hotlist
 from edge_alpr.records.commands import events as events_commands
@@ -48,6 +49,7 @@ app.add_typer(models, name="models")
 app.add_typer(hotlist, name="hotlist")
 app.command()(uplink)
 app.add_typer(events_commands, name="events")
+app.command()(display)
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file (TOML); see `edge-alpr config`.", metavar="FILE"),

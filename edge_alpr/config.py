@@ -29,6 +29,7 @@ Precision: TypeAlias = Literal["auto", "full", "int8"]
 Tier: TypeAlias = Literal["large", "small"]
 """The shipped detectors: the large one finds more, the small one is faster."""
 MOST_CAMERAS = 4
+_NIGHT = r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -309,6 +310,25 @@ class MetricsConfig(Section, frozen=True):
 
     listen: Annotated[str, Meta(pattern=r"^(|.+:[0-9]{1,5})$")] = ""
     """Address and port, `127.0.0.1:9477`; empty: none. There is no plate in them, and no password before them."""
+class DisplayConfig(Section, frozen=True):
+    """The page for the car's screen. See docs/display.md."""
+
+    host: str = "127.0.0.1"
+    """Where it is served; any other than this machine itself takes a `password`."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8470
+    """0: any free one."""
+    names: tuple[str, ...] = ()
+    """Names and addresses, besides `host`, that browsers open the page by."""
+    password: str = ""
+    """Its hash, as `edge-alpr display --hash-password` prints it; empty: none is asked for."""
+    night: Annotated[str, Meta(pattern=_NIGHT)] = "19:00-07:00"
+    """Local time of the dark theme, where the browser does not ask for it at all times."""
+    card_minutes: Positive = 15.0
+    """How long a hit that nobody answers stays on the screen."""
+    live_fps: Annotated[float, Meta(ge=0, le=5)] = 5.0
+    """Live pictures a second at the most; none are made while nobody looks. 0: never."""
+    runtime: str = ""
+    """Folder of the live picture; empty: $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/edge-alpr or /dev/shm/edge-alpr-UID."""
 
 
 class Config(Section, frozen=True):
@@ -332,6 +352,7 @@ class Config(Section, frozen=True):
     mqtt: MqttConfig = MqttConfig()
     webhooks: tuple[WebhookConfig, ...] = ()
     metrics: MetricsConfig = MetricsConfig()
+    display: DisplayConfig = DisplayConfig()
 
     def __post_init__(self) -> None:
         """Refuse cameras or webhooks that cannot be told apart. Raises `ConfigError`."""

@@ -30,6 +30,7 @@ from edge_alpr.ops.governor import Governor, limits_on
 from edge_alpr.ops.heart import Heart, Signs
 from edge_alpr.ops.heart_sinks import heart_sinks
 from edge_alpr.ops.learning import Learning
+from edge_alpr.ops.liveview import LiveView
 from edge_alpr.ops.steering import Sensors, Steering
 from edge_alpr.pipeline import Found, Pipeline, Told
 from edge_alpr.ports import FrameSource
@@ -189,8 +190,7 @@ class Drive:
 
         What was read before an error is stored and told; the summary stands in `summary`.
         """
-        config = self._config
-        started, begin_ms = time.monotonic(), wall_ms()
+        config, started, begin_ms = self._config, time.monotonic(), wall_ms()
         self._relay = Relay(self._probe.listen)
         with ExitStack() as stack:
             models = self._load()
@@ -214,6 +214,7 @@ class Drive:
             stack.callback(self._sum_up_gpu, look)
             stack.callback(self._close, learning)
             heart = self._heart(stack, source, pipeline, sensors)
+            live = self._live_view(stack, pipeline)
             try:
                 with self._found(source, pipeline) as founds, _ended(source):
                     for found, heard in founds:
@@ -228,6 +229,7 @@ class Drive:
                         for told in news:
                             self._tell(told, dispatcher, started)
                         learning.take(pipeline.ended, news)
+                        live.show(found, pipeline.seen)
                         if found.searched:
                             pipeline.timings.told(found.begun_ns, read)
                         if self._probe.listen is not None:
@@ -316,6 +318,11 @@ class Drive:
         sinks = heart_sinks(self._config, source.info.live, stack)
         heart = Heart(signs, sinks, self._config.output.heartbeat_s)
         return stack.enter_context(heart) if sinks else heart
+
+    def _live_view(self, stack: ExitStack, pipeline: Pipeline) -> LiveView:
+        live = stack.enter_context(LiveView(self._config))
+        pipeline.scene_wanted = live.wanted
+        return live
 
     def _load(self) -> Models:
         begin = time.perf_counter_ns()

@@ -107,6 +107,14 @@ class LabelError(EdgeAlprError):
     """There is nothing to label there, or what was labelled cannot be written."""
 
 
+class DisplayError(EdgeAlprError):
+    """The page for the screen cannot be served, or no browser can show it."""
+
+
+class RuntimeFolderError(EdgeAlprError):
+    """The folder of what lives as long as the machine is up cannot be made, or belongs to somebody else."""
+
+
 class PlanError(ModelError):
     """A TensorRT plan must not be used: it is missing, damaged, another device's, or its golden check did not pass."""
 

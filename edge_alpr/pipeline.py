@@ -237,6 +237,10 @@ class Pipeline:
         self._lanes: dict[str, Lane] = {}
         self.ended: list[Sighting] = []
         """The tracks that ended with the newest frame, or at the end of everything."""
+        self.seen: list[Sighting] = []
+        """All tracks after the newest frame that was searched."""
+        self.scene_wanted: Callable[[str], bool] = lambda camera_id: False
+        """Whether a frame of this camera is to be kept small even without a plate in it."""
 
     @property
     def withheld(self) -> int:
@@ -311,11 +315,14 @@ class Pipeline:
     ) -> tuple[list[Luma | None], Scene | None]:
         """Pictures of the plates that are worth one, while the GPU reads; only then pixels come to the host."""
         none: list[Luma | None] = [None] * len(detections)
-        if not found.lane.album.wants(detections, found.stamp_ns):
+        worth = found.lane.album.wants(detections, found.stamp_ns)
+        if not worth and not self.scene_wanted(frame.camera_id):
             return none, None
         try:
             with frame.on_host() as seen:
                 self.counts.pictured += 1
+                if not worth:
+                    return none, small_scene(seen)
                 return [patch(seen.luma, detection) for detection in detections], small_scene(seen)
         except SurfaceError as error:
             if self._stages.on_gpu is not None:
@@ -327,7 +334,8 @@ class Pipeline:
         found.stamps.append(time.perf_counter_ns())
         found.crops = [self._stages.cut(frame.luma, d) for d in found.detections]
         found.patches = [patch(frame.luma, d) for d in found.detections]
-        found.scene = small_scene(frame) if found.detections else None
+        if found.detections or self.scene_wanted(frame.camera_id):
+            found.scene = small_scene(frame)
         found.stamps.append(time.perf_counter_ns())
 
     def read(self, found: Found) -> list[Told]:
@@ -356,7 +364,7 @@ class Pipeline:
             for d, c, r, p in zip(found.detections, crops, reads, found.patches, strict=True)
         ]
         sightings = lane.track.update(seen, found.stamp_ns, found.epoch_ms, found.camera_id, motion)
-        self.ended = [sighting for sighting in sightings if sighting.lost]
+        self.seen, self.ended = sightings, [sighting for sighting in sightings if sighting.lost]
         decisions = self._stages.decide.update(sightings)
         self._record(found, (begun, read, moved, time.perf_counter_ns()))
         self.counts.plates += len(seen)

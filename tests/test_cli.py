@@ -16,7 +16,10 @@ import pytest
 
 import edge_alpr as edge_alpr_package
 
-VERBS = ("run", "read", "eval", "bench", "build", "config", "doctor", "label", "models", "formats", "hotlist", "events")
+VERBS = (
+    "run", "read", "eval", "bench", "build", "config", "doctor", "label", "models", "formats", "hotlist", "events",
+    "uplink", "display",
+)  # fmt: skip
 
 
 def edge_alpr(*args: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:

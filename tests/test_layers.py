@@ -13,17 +13,17 @@ import pytest
 LAYERS = (
     "types errors models samples",
     "config geometry evidence ports feed boxes l4t",
-    "fusion path characters formats hits spans timings gpuhealth privacy",
+    "fusion path characters formats hits spans timings gpuhealth privacy runtime",
     "passages",
     "stages stages/*",
     "onplane",
-    "camera infer sinks device display",
+    "camera infer sinks device",
     "pipeline ahead hotlist",
     "evaluate ops ota gpudrive",
     "app doctor",
     "drive",
     "screen stills assess bench label service records",
-    "shelf build uplink",
+    "shelf build uplink display",
     "cli",
 )
 
