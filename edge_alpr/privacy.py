@@ -7,8 +7,11 @@ from edge_alpr.types import Event
 
 
 def is_hit(event: Event) -> bool:
-    """Whether this state of a passage hits a hot list; one that was withdrawn hits nothing."""
-    return event.match is not None and event.state != "withdrawn"
+    """Whether this state of a passage hits, or hit, a hot list.
+
+    A hit that is withdrawn still counts: who heard of it must hear that it was none, which may take days.
+    """
+    return event.match is not None
 
 
 def may_leave(event: Event, privacy: PrivacyConfig) -> bool:

@@ -18,7 +18,7 @@ from edge_alpr.types import Event
 
 _PASSAGES_OF_PLAIN_EVENTS = """
     SELECT uuid, max(seq), CAST(strftime('%s', 'now') AS INTEGER) * 1000,
-        state != 'withdrawn' AND instr(body, '"match":null') = 0,
+        max(instr(body, '"match":null') = 0),
         sum(length(body) + CASE WHEN instr(body, '"pictures/') THEN 65536 ELSE 512 END)
     FROM events GROUP BY uuid"""
 """The sizes of pictures stand in no event; 64 KiB is what two of them usually take."""
@@ -71,7 +71,7 @@ INSERT = """INSERT INTO events (seq, uuid, state, plate, canonical, epoch_ms, ca
 
 PASSAGE = """INSERT INTO passages (uuid, seq, stored_ms, hit, bytes) VALUES (?, ?, ?, ?, ?)
              ON CONFLICT (uuid) DO UPDATE SET
-                 seq = excluded.seq, stored_ms = excluded.stored_ms, hit = excluded.hit,
+                 seq = excluded.seq, stored_ms = excluded.stored_ms, hit = max(hit, excluded.hit),
                  bytes = bytes + excluded.bytes"""
 
 Row: TypeAlias = tuple[int, str, str, str, str, int, str, str | bytes]
@@ -81,7 +81,7 @@ _ROW_BYTES = 512
 
 
 def passage_of(event: Event, body: str | bytes, picture_bytes: int) -> tuple[str, int, int, bool, int]:
-    """The values for `PASSAGE`: a passage is what its newest state is, and as old as that one is stored."""
+    """The values for `PASSAGE`: it is as old as its newest state is stored, and a hit if any of its states was one."""
     size = len(body) + _ROW_BYTES + picture_bytes
     return event.uuid, event.seq, time.time_ns() // 1_000_000, is_hit(event), size
 
