@@ -223,6 +223,27 @@ class HotListsConfig(Section, frozen=True):
             raise ConfigError(f"hotlists.classes: '{wrong[0]}' stands twice or is none of A-Z and 0-9")
 
 
+class PositionConfig(Section, frozen=True):
+    """Place and time from a GPS receiver, by way of gpsd. See docs/position.md."""
+
+    gpsd: str = ""
+    """HOST:PORT of gpsd, as a rule 127.0.0.1:2947; empty: no position."""
+    stale_s: Positive = 5.0
+    """A fix says nothing of moments further away."""
+
+    def __post_init__(self) -> None:
+        """Refuse what names no port. Raises `ConfigError`."""
+        host, port = self.gpsd.rpartition(":")[::2]
+        if self.gpsd and not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+            raise ConfigError(f"position.gpsd: '{self.gpsd}' is no HOST:PORT; as a rule it is 127.0.0.1:2947")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of gpsd, where it is set."""
+        host, _, port = self.gpsd.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -240,6 +261,7 @@ class Config(Section, frozen=True):
     learning: LearningConfig = LearningConfig()
     governor: GovernorConfig = GovernorConfig()
     hotlists: HotListsConfig = HotListsConfig()
+    position: PositionConfig = PositionConfig()
 
     def __post_init__(self) -> None:
         """Refuse cameras that cannot be told apart. Raises `ConfigError`."""

@@ -18,7 +18,7 @@ LAYERS = (
     "stages stages/*",
     "onplane",
     "camera infer sinks device display",
-    "pipeline ahead hotlist",
+    "pipeline ahead hotlist position",
     "evaluate ops ota gpudrive",
     "app doctor",
     "drive",
