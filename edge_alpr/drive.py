@@ -18,7 +18,7 @@ from edge_alpr.ahead import Ahead, InTurn
 from edge_alpr.app import Models, device_id, make_pipeline, open_models, steer
 from edge_alpr.camera import open_source, wall_ms
 from edge_alpr.camera.several import together
-from edge_alpr.config import Config, SourceConfig, changed
+from edge_alpr.config import Config, PositionConfig, SourceConfig, changed
 from edge_alpr.device import BoardWatch, open_board
 from edge_alpr.device.host import usable_cores
 from edge_alpr.errors import SourceError
@@ -33,6 +33,7 @@ from edge_alpr.ops.learning import Learning
 from edge_alpr.ops.steering import Sensors, Steering
 from edge_alpr.pipeline import Found, Pipeline, Told
 from edge_alpr.ports import FrameSource
+from edge_alpr.position import Position, open_position
 from edge_alpr.sinks.dispatch import Dispatcher, Start, Subscriber
 from edge_alpr.sinks.jsonl import JsonLines
 from edge_alpr.sinks.pictures import Pictures
@@ -104,7 +105,7 @@ class Screen:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a measurement puts into a drive: sources of its own, something around all of them, and a listener.
+    """What a measurement puts into a drive: sources of its own, something around all of them, a listener, a position.
 
     Besides the stages of `Pipeline` it hears of `load` (the models), of `store` where a frame had something to tell,
     and last of `total`: the frame in hand to its events stored and told.
@@ -113,6 +114,7 @@ class Probe:
     source: Callable[[SourceConfig], FrameSource] = open_source
     listen: Listener | None = None
     around: Callable[[FrameSource], FrameSource] = lambda source: source
+    position: Callable[[PositionConfig], Position] = open_position
 
 
 UNMEASURED = Probe()
@@ -203,8 +205,10 @@ class Drive:
                 self._stop_after(limit_s, stack)
             models = replace(models, hits=stack.enter_context(HotLists(config)))
             look = gpu.look if gpu else None
-            pipeline = make_pipeline(config, models, listen=self._relay.listener, on_gpu=look)
-            sensors = self._watched(stack, source)
+            position = stack.enter_context(self._probe.position(config.position))
+            locate = position.live if source.info.live else position.recorded
+            pipeline = make_pipeline(config, models, locate, listen=self._relay.listener, on_gpu=look)
+            sensors = self._watched(stack, source, position)
             steering = self._steering(models, pipeline, source.info.live, sensors, look)
             learning = Learning(config, models.identities, source.info.live)
             dispatcher.catch_up()
@@ -277,10 +281,10 @@ class Drive:
 
         return Ahead(source, find, "finding") if usable_cores() > 1 else InTurn(source, find)
 
-    def _watched(self, stack: ExitStack, source: FrameSource) -> Sensors:
+    def _watched(self, stack: ExitStack, source: FrameSource, position: Position) -> Sensors:
         """The sensors, the board's read on a thread of its own; where nobody will ask, it is not read."""
         board = open_board()
-        sensors = self._sensors or Sensors(board.read, throttles_c=board.throttles_c)
+        sensors = self._sensors or Sensors(board.read, position.speed_kmh, throttles_c=board.throttles_c)
         watch = BoardWatch(sensors.board)
         if source.info.live or self._governor is not None or self._config.output.heartbeat:
             watch.start()
