@@ -104,7 +104,8 @@ def _fix(tpv: _Tpv, at_ns: int) -> Fix | None:
     if not (abs(tpv.lat) <= 90 and abs(tpv.lon) <= 180):
         return None
     speed = None if tpv.speed is None else tpv.speed * _KMH
-    heading = None if tpv.track is None or not math.isfinite(tpv.track) else tpv.track % 360.0
+    known = tpv.track is not None and math.isfinite(tpv.track)
+    heading = round(tpv.track, 1) % 360.0 if known and tpv.track is not None else None  # 359.96 is 0
     return Fix(at_ns, tpv.lat, tpv.lon, _within(speed, _FASTEST_KMH), heading, _within(tpv.eph, 1e6))
 
 
