@@ -206,8 +206,9 @@ class Drive:
             models = replace(models, hits=stack.enter_context(HotLists(config)))
             look = gpu.look if gpu else None
             position = stack.enter_context(self._probe.position(config.position))
-            locate = position.live if source.info.live else position.recorded
-            pipeline = make_pipeline(config, models, locate, listen=self._relay.listener, on_gpu=look)
+            pipeline = make_pipeline(
+                config, models, position.locate(source.info.live), listen=self._relay.listener, on_gpu=look
+            )
             sensors = self._watched(stack, source, position)
             steering = self._steering(models, pipeline, source.info.live, sensors, look)
             learning = Learning(config, models.identities, source.info.live)

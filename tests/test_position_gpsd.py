@@ -29,6 +29,7 @@ from edge_alpr.position.receiver import Receiver
 from edge_alpr.position.reports import Heard
 
 S = 10**9
+GPSFAKE = Path(__file__).parent / "standin_gpsfake.py"
 FUZZ = int(os.environ.get("EDGE_ALPR_FUZZ", "1"))
 """So many times the usual number of examples."""
 HEARD = Heard(100 * S, 1_780_300_800 * S)
@@ -52,15 +53,20 @@ def free_port() -> int:
 # --- a real gpsd
 
 
+def gpsd() -> str:
+    return shutil.which("gpsd", path="/usr/sbin:/usr/bin") or missing("no gpsd (package gpsd)")
+
+
 @contextmanager
 def fake(recording: Path, cycle_s: float, port: int | None = None) -> Iterator[int]:
     """gpsd on the port that is returned, its receiver the recording, over and over; a sentence each `cycle_s`."""
-    tool = shutil.which("gpsfake") or missing("no gpsfake (packages gpsd, gpsd-clients)")
-    daemon = shutil.which("gpsd", path="/usr/sbin:/usr/bin") or missing("no gpsd")
+    gpsd()
+    if not Path("/usr/lib/python3/dist-packages/gps/fake.py").is_file():
+        missing("no gpsfake (package python3-gps)")
     port = port or free_port()
-    command = [tool, "-q", "-n", "-c", str(cycle_s), "-P", str(port), str(recording)]
-    path = f"{Path(daemon).parent}:/usr/bin:/bin"
-    process = subprocess.Popen(command, env={"PATH": path}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    command = ["/usr/bin/python3", str(GPSFAKE), str(recording), str(port), str(cycle_s)]
+    environment = {"PATH": "/usr/sbin:/usr/bin:/bin"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield port
     finally:
@@ -70,8 +76,6 @@ def fake(recording: Path, cycle_s: float, port: int | None = None) -> Iterator[i
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stderr:
-            process.stderr.close()
 
 
 def listening(port: int, stale_s: float = 5.0) -> Position:
@@ -159,10 +163,9 @@ class Wire:
     """A gpsd whose receiver is this test: what is written comes over its serial line."""
 
     def __init__(self, port: int) -> None:
-        daemon = shutil.which("gpsd", path="/usr/sbin:/usr/bin") or missing("no gpsd")
         self._end, self._other = pty.openpty()
         os.set_blocking(self._end, False)
-        command = [daemon, "-N", "-n", "-S", str(port), os.ttyname(self._other)]
+        command = [gpsd(), "-N", "-n", "-S", str(port), os.ttyname(self._other)]
         self._gpsd = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     def write(self, data: bytes) -> None:

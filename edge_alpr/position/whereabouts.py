@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 from typing_extensions import Self
@@ -34,6 +35,10 @@ class Position:
     ) -> None:
         if self._client is not None:
             self._client.stop()
+
+    def locate(self, live: bool) -> Callable[[int], Whereabouts]:
+        """`live` or `recorded`, as `Stages.locate` wants it."""
+        return self.live if live else self.recorded
 
     def live(self, stamp_ns: int) -> Whereabouts:
         """Of a moment of a live camera, whose stamps are the monotonic clock."""
