@@ -16,7 +16,7 @@ from rich.console import Console
 
 from edge_alpr.ahead import Ahead, InTurn
 from edge_alpr.app import Models, device_id, make_pipeline, open_models, steer
-from edge_alpr.camera import open_source, wall_ms
+from edge_alpr.camera import open_source
 from edge_alpr.camera.several import together
 from edge_alpr.config import Config, PositionConfig, SourceConfig, changed
 from edge_alpr.device import BoardWatch, open_board
@@ -191,21 +191,21 @@ class Drive:
         What was read before an error is stored and told; the summary stands in `summary`.
         """
         config = self._config
-        started, begin_ms = time.monotonic(), wall_ms()
+        started = time.monotonic()
         self._relay = Relay(self._probe.listen)
         with ExitStack() as stack:
+            position = stack.enter_context(self._probe.position(config.position))
             models = self._load()
             gpu = self._gpu(models, stack)
             source = stack.enter_context(self._probe.around(together(config.sources, self._opener(gpu))))
             store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
-            dispatcher = Dispatcher(store, self._subscribers(stack, begin_ms))
+            dispatcher = Dispatcher(store, self._subscribers(stack, lambda: position.began_ms(source.info.live)))
             self._screen.opened(source.info)
             self._live = source if source.info.live else None
             if limit_s is not None:
                 self._stop_after(limit_s, stack)
             models = replace(models, hits=stack.enter_context(HotLists(config)))
             look = gpu.look if gpu else None
-            position = stack.enter_context(self._probe.position(config.position))
             pipeline = make_pipeline(
                 config, models, position.locate(source.info.live), listen=self._relay.listener, on_gpu=look
             )
@@ -328,7 +328,7 @@ class Drive:
         self.summary.models = models.identities
         return models
 
-    def _subscribers(self, stack: ExitStack, begin_ms: int) -> dict[str, Subscriber]:
+    def _subscribers(self, stack: ExitStack, begin_ms: Callable[[], int]) -> dict[str, Subscriber]:
         config, sinks = self._config, {}
         if config.output.events:
             lines = stack.enter_context(JsonLines(config.output.events, config.output.states))

@@ -320,10 +320,10 @@ class Event:
     images: Images = field(default_factory=Images)
     processing_time_ms: dict[str, float] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
-    region: RegionGuess | UnsetType = UNSET
-    """Only where `[formats] regions` is set and one of them is likely at all."""
     clock_error_ms: float | None = None
     """How far the wall clock is off at most; None: not known."""
+    region: RegionGuess | UnsetType = UNSET
+    """Only where `[formats] regions` is set and one of them is likely at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from helpers_camera import Around, opened
 from helpers_nmea import Moment, drive
+from rich.console import Console
 
 from edge_alpr.config import Config, GovernorConfig, ModelsConfig, PositionConfig, StoreConfig
 from edge_alpr.drive import Drive, Probe, Screen
@@ -44,6 +46,8 @@ class Car:
     now_ns: int = field(default_factory=time.monotonic_ns)
     position: Position | None = None
     place: Moment | None = None
+    rows: str = ""
+    """What the screen shows."""
 
     def __post_init__(self) -> None:
         self.begin_ns = self.now_ns
@@ -106,7 +110,10 @@ def drives(folder: Path, car: Car, then: Callable[[Car], None] = lambda car: Non
         store=StoreConfig(path=str(folder / "store"), keep_images=False),
         governor=GovernorConfig(enabled=False),
     )
-    Drive(config, Screen(), Probe(lambda _: Rounds(car, then), position=car.open)).run()
+    shown = io.StringIO()
+    screen = Screen(Console(file=shown, width=120))
+    Drive(config, screen, Probe(lambda _: Rounds(car, then), position=car.open)).run()
+    car.rows = shown.getvalue()
     with EventStore(folder / "store", config.store) as store:
         return store.after(0)
 
@@ -161,6 +168,7 @@ def test_a_clock_that_jumps_changes_no_event_but_its_time(
     car, (reference, expected) = replace(made), usual
     events = drives(tmp_path, car, then)
     assert [one[:2] for one in told(events)] == [one[:2] for one in told(expected)], "order, states and cool-down"
+    assert car.rows == reference.rows, "times into the drive"
     assert all(abs(a[2] - b[2]) <= 1 for a, b in zip(told(events), told(expected), strict=True)), "durations"
     assert [event.seq for event in events] == sorted(event.seq for event in events)
     off = [wrong_ms(event, same, car, reference) for event, same in zip(events, expected, strict=True)]

@@ -23,6 +23,7 @@ class Position:
         self._clocks = clocks
         self.receiver = Receiver(config.stale_s)
         self.clock = AnchoredClock(clocks, self.receiver.time)
+        self._began_ns, self._began_ms = clocks.monotonic_ns(), clocks.system_ns() // 1_000_000
         self._client = GpsdClient(*config.address, self.receiver.take) if config.gpsd else None
 
     def __enter__(self) -> Self:
@@ -51,6 +52,10 @@ class Position:
         """Of a moment of a recording: its wall clock began when it was opened, and nobody knows where it was taken."""
         self.clock.epoch_ms()
         return Whereabouts(None, self.clock.source(), self.clock.error_ms())
+
+    def began_ms(self, live: bool) -> int:
+        """When this was opened, by the clock that events of a live camera or of a recording have: UTC in ms."""
+        return self.clock.at(self._began_ns) if live else self._began_ms
 
     def speed_kmh(self) -> float | None:
         """How fast the car is now; None where that is not known."""
