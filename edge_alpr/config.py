@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -244,6 +245,50 @@ class PositionConfig(Section, frozen=True):
         return host.strip("[]"), int(port)
 
 
+class SoundConfig(Section, frozen=True):
+    """What is heard in the car (`edge-alpr sound`). See docs/sound.md."""
+
+    player: str = ""
+    """A command that plays the WAV file named after it; empty: pw-play, paplay or aplay, whichever is there."""
+    speech: Literal["auto", "espeak-ng", "spd-say", "off"] = "auto"
+    """Who speaks; `auto`: the first of them that is there."""
+    language: Literal["en", "de", "fr"] = "en"
+    """Of the spelling alphabet and the voice."""
+    folder: str = ""
+    """Sounds of your own: a list's sound NAME is NAME.wav here, before the chimes that ship."""
+    every_plate: bool = False
+    """A soft sound for each confirmed plate that is on no list, too."""
+    silent_hours: str = ""
+    """Such as 22:00-06:30, local time: then only the highest list is heard."""
+    mute_minutes: Positive = 30.0
+    """How long muting lasts."""
+    most_waiting: Count = 8
+    """Alerts that wait for their turn; beyond that the least urgent is dropped, and counted."""
+
+    def __post_init__(self) -> None:
+        """Refuse hours that are none. Raises `ConfigError`."""
+        hour = r"([01]\d|2[0-3]):[0-5]\d"
+        if self.silent_hours and not re.fullmatch(f"{hour}-{hour}", self.silent_hours):
+            raise ConfigError(f"sound.silent_hours: '{self.silent_hours}' is none; write it as 22:00-06:30")
+
+
+class ButtonsConfig(Section, frozen=True):
+    """Buttons in the car, on pins of the board or a keyboard; the sound process listens to them. See docs/sound.md."""
+
+    keyboard: str = ""
+    """Input device, as a rule one of /dev/input/by-id/*-event-kbd; empty: none."""
+    acknowledge_key: Natural = 28
+    """Key codes of Linux (28: Enter, 1: Esc, 57: space); 0: none. `evtest` tells them."""
+    wrong_key: Natural = 1
+    mute_key: Natural = 57
+    gpio: str = ""
+    """Chip of the pins, such as /dev/gpiochip0; empty: none."""
+    acknowledge_line: int = -1
+    """Lines of the chip; -1: none. A button connects its line to ground."""
+    wrong_line: int = -1
+    mute_line: int = -1
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -262,6 +307,8 @@ class Config(Section, frozen=True):
     governor: GovernorConfig = GovernorConfig()
     hotlists: HotListsConfig = HotListsConfig()
     position: PositionConfig = PositionConfig()
+    sound: SoundConfig = SoundConfig()
+    buttons: ButtonsConfig = ButtonsConfig()
 
     def __post_init__(self) -> None:
         """Refuse cameras that cannot be told apart. Raises `ConfigError`."""

@@ -23,7 +23,7 @@ LAYERS = (
     "app doctor",
     "drive",
     "screen stills assess bench label service",
-    "shelf build",
+    "shelf build cabin",
     "cli",
 )
 
@@ -38,6 +38,7 @@ VENDORS = {
     "matplotlib": {"evaluate"},
     "cryptography": {"sinks", "hotlist"},
     "re2": {"hotlist"},
+    "gpiod": {"device"},
     "starlette": {"label", "display"},
     "uvicorn": {"label", "display"},
     "sdnotify": {"service"},
