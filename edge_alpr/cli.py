@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from edge_alpr import __version__
+from edge_alpr.cabin.commands import sound
 from edge_alpr.config import MOST_CAMERAS, Config, load_config, with_sources
 from edge_alpr.errors import EdgeAlprError, OutputClosedError
 from edge_alpr.hotlist.commands import hotlist
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.add_typer(models, name="models")
 app.add_typer(hotlist, name="hotlist")
+app.command()(sound)
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file (TOML); see `edge-alpr config`.", metavar="FILE"),
