@@ -10,10 +10,13 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from edge_alpr.drive import Screen
 from edge_alpr.errors import ConfigError
 from edge_alpr.types import SourceInfo
+
+if TYPE_CHECKING:  # a service without a drive is spared the networks
+    from edge_alpr.drive import Screen
 
 Notify = Callable[[str], None]
 """Sends one message of the protocol."""
@@ -57,6 +60,7 @@ class Manager:
 
     def behind(self, screen: Screen) -> Screen:
         """A screen that tells the manager what it shows."""
+        from edge_alpr.drive import Screen  # noqa: PLC0415
 
         def opened(info: SourceInfo) -> None:
             self.ready()
