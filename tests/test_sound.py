@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -408,12 +409,35 @@ def test_a_press_of_a_pin_is_its_action(monkeypatch: pytest.MonkeyPatch) -> None
     assert asked["chip"] == "/dev/gpiochip0" and list(asked["config"]) == [(17, 22)] and asked["released"]
 
 
+def written(folder: Path, speaker: Speaker) -> Path:
+    """A configuration."""
+    (folder / "store").mkdir()
+    config = folder / "car.toml"
+    sections = f'[store]\npath = "{folder / "store"}"\n[sound]\nplayer = "{speaker.command}"\nspeech = "off"\n'
+    config.write_text(sections, encoding="utf-8")
+    return config
+
+
+def test_the_command_tells_a_service_manager_that_it_lives(tmp_path: Path, repo: Path) -> None:
+    command = [sys.executable, "-m", "edge_alpr.cli", "sound", "-c", str(written(tmp_path, Speaker(tmp_path)))]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(60)
+        environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"}
+        environment.pop("JOURNAL_STREAM", None)
+        process = subprocess.Popen(command, cwd=repo, env=environment, stderr=subprocess.PIPE, text=True)
+        heard = [told.recv(4096).decode().partition("=")[0] for _ in range(4)]
+        assert heard[0] == "READY" and {"STATUS", "WATCHDOG"} <= set(heard), "there is no store yet"
+        process.terminate()
+        while told.recv(4096) != b"STOPPING=1":
+            pass
+        assert "there is none yet; start a drive: edge-alpr run" in " ".join(process.communicate(timeout=20)[1].split())
+        assert process.returncode == 0
+
+
 def test_the_command_mutes_and_plays_a_test(tmp_path: Path, repo: Path) -> None:
     speaker = Speaker(tmp_path)
-    (tmp_path / "store").mkdir()
-    config = tmp_path / "car.toml"
-    sections = f'[store]\npath = "{tmp_path / "store"}"\n[sound]\nplayer = "{speaker.command}"\nspeech = "off"\n'
-    config.write_text(sections, encoding="utf-8")
+    config = written(tmp_path, speaker)
     for options in (["--mute", "5"], ["--test"]):
         done = subprocess.run(
             [sys.executable, "-m", "edge_alpr.cli", "sound", "-c", str(config), *options],

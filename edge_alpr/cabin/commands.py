@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -65,9 +66,13 @@ def _run(settings: Config) -> None:
     import signal
     import threading
 
+    from edge_alpr.cabin.run import Signs
     from edge_alpr.cabin.run import sound as run_sound
+    from edge_alpr.service import Manager
 
+    manager = Manager(os.environ)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    run_sound(settings, stop)
+    run_sound(settings, stop, Signs(manager.ready, manager.alive, manager.status))
+    manager.stopping()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_alpr.cabin.alerts import Alert, Passages, is_heard
@@ -26,6 +28,22 @@ _AGAIN_S = 1.0
 _MARKS_S = 0.25
 _KNOWN = 1000
 """Newest events that tell which list is the highest."""
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Signs:
+    """Who hears that the process is ready, that it lives (often), and what is not as usual."""
+
+    ready: Callable[[], None] = _nothing
+    alive: Callable[[], None] = _nothing
+    status: Callable[[str], None] = lambda text: None
+
+
+UNHEARD = Signs()
 
 
 class Cabin:
@@ -83,32 +101,37 @@ class Cabin:
                 self._ringer.silence(mark.uuid)
 
 
-def sound(config: Config, stop: threading.Event) -> None:
+def sound(config: Config, stop: threading.Event, signs: Signs = UNHEARD) -> None:
     """Until `stop`. Waits for a store to be there. Raises `SoundError` where nothing can be played."""
     with ExitStack() as stack:
         player = stack.enter_context(Player(config.sound))
         ringer = stack.enter_context(Ringer(lambda: player, config.sound.most_waiting))
         cabin = Cabin(config, ringer)
         stack.enter_context(listen(config.buttons, cabin.press))
-        told = False
+        signs.ready()
+        told = ""
         while not stop.is_set():
+            signs.alive()
             try:
                 with StoreView(Path(config.store.path)) as view:
-                    told = False
-                    _watch(view, cabin, stop)
+                    told = ""
+                    signs.status(told)
+                    _watch(view, cabin, stop, signs)
             except StoreError as error:
-                if not told:
+                if str(error) != told:
                     _log.warning("%s", error)
-                told = True
+                told = str(error)
+                signs.status(told)
                 stop.wait(_AGAIN_S)
 
 
-def _watch(view: StoreView, cabin: Cabin, stop: threading.Event) -> None:
+def _watch(view: StoreView, cabin: Cabin, stop: threading.Event, signs: Signs) -> None:
     cursor = view.last_seq()
     for event in reversed(view.newest(_KNOWN, before=cursor + 1)):
         cabin.know(event)
     looked_s = time.monotonic()
     while not stop.wait(_LOOK_S):
+        signs.alive()
         if view.changed():
             cursor = _tell_new(view, cabin, cursor)
         if time.monotonic() - looked_s >= _MARKS_S:
