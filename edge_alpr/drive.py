@@ -227,7 +227,7 @@ class Drive:
                             took, now = read - found.begun_ns, time.monotonic_ns()
                             steering.frame(found.stamp_ns, took, found.searched, now, found.camera_id)
                             heart.govern(steering.governor)
-                        self._screen.status(_status(steering, source))
+                        self._screen.status(_status(steering, source, position.status))
                         for told in news:
                             self._tell(told, dispatcher, started)
                         learning.take(pipeline.ended, news)
@@ -399,11 +399,11 @@ def sharing(config: Config) -> Config:
     return msgspec.structs.replace(config, models=msgspec.structs.replace(config.models, threads=threads))
 
 
-def _status(steering: Steering | None, source: FrameSource) -> str:
-    """What is not as usual: the governor's level, and cameras that are gone."""
+def _status(steering: Steering | None, source: FrameSource, position: str) -> str:
+    """What is not as usual: the governor's level, cameras that are gone, a receiver that does not know where it is."""
     level = steering.governor.status if steering else ""
     lost = [f"{name} lost" for name, counters in source.counters.cameras.items() if counters.lost]
-    return "; ".join(filter(None, [level, *lost]))
+    return "; ".join(filter(None, [level, *lost, position]))
 
 
 def _tell_times(listen: Listener, begun: int, read: int, stored: bool) -> None:

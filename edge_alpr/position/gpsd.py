@@ -31,6 +31,7 @@ class GpsdClient:
         self._host, self._port, self._hear = host, port, hear
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gpsd", daemon=True)
+        self._pause_s, self._told = _PAUSES_S[0], False
         self.connected = False
 
     def start(self) -> None:
@@ -45,24 +46,27 @@ class GpsdClient:
 
     def _run(self) -> None:
         name_this_thread("gpsd")
-        pause_s, told = _PAUSES_S[0], False
         while not self._stop.is_set():
-            try:
-                with socket.create_connection((self._host, self._port), _CONNECT_S) as connection:
-                    connection.settimeout(_SLICE_S)
-                    connection.sendall(_WATCH)
-                    for line in self._lines(connection):
-                        pause_s, told = _PAUSES_S[0], False
-                        self._hear(line, Heard(time.monotonic_ns(), time.time_ns()))
-                reason = "it hung up"
-            except (OSError, UnicodeError) as error:  # UnicodeError: a host name that can't be one
-                reason = str(error)
+            reason = self._listen()
             self.connected = False
-            if not told and not self._stop.is_set():
+            if not self._told and not self._stop.is_set():
                 _log.warning("gpsd at %s:%d: %s; no position until it is back", self._host, self._port, reason)
-            told = True
-            self._stop.wait(pause_s)
-            pause_s = min(2 * pause_s, _PAUSES_S[1])
+            self._told = True
+            self._stop.wait(self._pause_s)
+            self._pause_s = min(2 * self._pause_s, _PAUSES_S[1])
+
+    def _listen(self) -> str:
+        """Hear gpsd until it is gone; returns why."""
+        try:
+            with socket.create_connection((self._host, self._port), _CONNECT_S) as connection:
+                connection.settimeout(_SLICE_S)
+                connection.sendall(_WATCH)
+                for line in self._lines(connection):
+                    self._pause_s, self._told = _PAUSES_S[0], False
+                    self._hear(line, Heard(time.monotonic_ns(), time.time_ns()))
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that can't be one
+            return str(error)
+        return "it hung up"
 
     def _lines(self, connection: socket.socket) -> Iterator[bytes]:
         """Whole lines, until gpsd hangs up or is told to stop. Raises `OSError`."""

@@ -62,6 +62,15 @@ class Position:
         fix = self.receiver.fix(self._clocks.monotonic_ns())
         return None if fix is None else fix.speed_kmh
 
+    @property
+    def status(self) -> str:
+        """What is not as usual; empty where all is, or no receiver is configured."""
+        if self._client is None:
+            return ""
+        if not self._client.connected:
+            return "no gpsd"
+        return "" if self.receiver.fix(self._clocks.monotonic_ns()) else "no GPS fix"
+
 
 def open_position(config: PositionConfig) -> Position:
     """Listens to gpsd while it is held, where one is configured."""
