@@ -30,7 +30,7 @@ from edge_alpr.stages.near import MIN_WIDTH_PX, THRESHOLD, Find, Near
 from edge_alpr.stages.read import Reader
 from edge_alpr.stages.rectify import cut
 from edge_alpr.stages.track import CameraMotion, Tracker
-from edge_alpr.types import Crop, Detection, Luma, Observation, Read
+from edge_alpr.types import Crop, Detection, Luma, Observation, Read, Whereabouts
 
 _log = logging.getLogger(__name__)
 
@@ -136,15 +136,15 @@ def _plain(tracker: Tracking) -> Tracking:
 def make_pipeline(
     config: Config,
     models: Models,
-    clock_source: str = "unset",
+    locate: Callable[[int], Whereabouts] = lambda stamp_ns: Whereabouts(),
     wrap: Callable[[Tracking], Tracking] = _plain,
     listen: Listener | None = None,
     on_gpu: Looking | None = None,
 ) -> Pipeline:
     """A fresh pipeline: without tracks, its memory of told plates empty.
 
-    `wrap` may listen to the tracker of each camera, `listen` to the times of all stages; `on_gpu` looks at frames
-    that lie there.
+    `locate` as in `Stages`; `wrap` may listen to the tracker of each camera, `listen` to the times of all stages;
+    `on_gpu` looks at frames that lie there.
     """
 
     def lane() -> Lane:
@@ -159,8 +159,9 @@ def make_pipeline(
         decide=EventMaker(config.event, device_id(config), models.formats, models.hits),
         guess=models.formats.guess,
         on_gpu=on_gpu,
+        locate=locate,
     )
-    return Pipeline(stages, Identity(device_id(config), clock_source, models.identities), listen)
+    return Pipeline(stages, Identity(device_id(config), models.identities), listen)
 
 
 def steer(

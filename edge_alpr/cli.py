@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from edge_alpr import __version__
+from edge_alpr.cabin.commands import sound
 from edge_alpr.config import MOST_CAMERAS, Config, load_config, with_sources
 from edge_alpr.display.commands import display
 from edge_alpr.errors import EdgeAlprError, OutputClosedError
@@ -50,6 +51,7 @@ app.add_typer(hotlist, name="hotlist")
 app.command()(uplink)
 app.add_typer(events_commands, name="events")
 app.command()(display)
+app.command()(sound)
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file (TOML); see `edge-alpr config`.", metavar="FILE"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from collections.abc import Sequence
@@ -310,6 +311,8 @@ class MetricsConfig(Section, frozen=True):
 
     listen: Annotated[str, Meta(pattern=r"^(|.+:[0-9]{1,5})$")] = ""
     """Address and port, `127.0.0.1:9477`; empty: none. There is no plate in them, and no password before them."""
+
+
 class DisplayConfig(Section, frozen=True):
     """The page for the car's screen. See docs/display.md."""
 
@@ -329,6 +332,71 @@ class DisplayConfig(Section, frozen=True):
     """Live pictures a second at the most; none are made while nobody looks. 0: never."""
     runtime: str = ""
     """Folder of the live picture; empty: $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/edge-alpr or /dev/shm/edge-alpr-UID."""
+
+
+class PositionConfig(Section, frozen=True):
+    """Place and time from a GPS receiver, by way of gpsd. See docs/position.md."""
+
+    gpsd: str = ""
+    """HOST:PORT of gpsd, as a rule 127.0.0.1:2947; empty: no position."""
+    stale_s: Positive = 5.0
+    """A fix says nothing of moments further away."""
+
+    def __post_init__(self) -> None:
+        """Refuse what names no port. Raises `ConfigError`."""
+        host, port = self.gpsd.rpartition(":")[::2]
+        if self.gpsd and not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+            raise ConfigError(f"position.gpsd: '{self.gpsd}' is no HOST:PORT; as a rule it is 127.0.0.1:2947")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of gpsd, where it is set."""
+        host, _, port = self.gpsd.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class SoundConfig(Section, frozen=True):
+    """What is heard in the car (`edge-alpr sound`). See docs/sound.md."""
+
+    player: str = ""
+    """A command that plays the WAV file named after it; empty: pw-play, paplay or aplay, whichever is there."""
+    speech: Literal["auto", "espeak-ng", "spd-say", "off"] = "auto"
+    """Who speaks; `auto`: the first of them that is there."""
+    language: Literal["en", "de", "fr"] = "en"
+    """Of the spelling alphabet and the voice."""
+    folder: str = ""
+    """Sounds of your own: a list's sound NAME is NAME.wav here, before the chimes that ship."""
+    every_plate: bool = False
+    """A soft sound for each confirmed plate that is on no list, too."""
+    silent_hours: str = ""
+    """Such as 22:00-06:30, local time: then only the highest list is heard."""
+    mute_minutes: Positive = 30.0
+    """How long muting lasts."""
+    most_waiting: Count = 8
+    """Alerts that wait for their turn; beyond that the least urgent is dropped, and counted."""
+
+    def __post_init__(self) -> None:
+        """Refuse hours that are none. Raises `ConfigError`."""
+        hour = r"([01]\d|2[0-3]):[0-5]\d"
+        if self.silent_hours and not re.fullmatch(f"{hour}-{hour}", self.silent_hours):
+            raise ConfigError(f"sound.silent_hours: '{self.silent_hours}' is none; write it as 22:00-06:30")
+
+
+class ButtonsConfig(Section, frozen=True):
+    """Buttons in the car, on pins of the board or a keyboard; the sound process listens to them. See docs/sound.md."""
+
+    keyboard: str = ""
+    """Input device, as a rule one of /dev/input/by-id/*-event-kbd; empty: none."""
+    acknowledge_key: Natural = 28
+    """Key codes of Linux (28: Enter, 1: Esc, 57: space); 0: none. `evtest` tells them."""
+    wrong_key: Natural = 1
+    mute_key: Natural = 57
+    gpio: str = ""
+    """Chip of the pins, such as /dev/gpiochip0; empty: none."""
+    acknowledge_line: int = -1
+    """Lines of the chip; -1: none. A button connects its line to ground."""
+    wrong_line: int = -1
+    mute_line: int = -1
 
 
 class Config(Section, frozen=True):
@@ -353,6 +421,9 @@ class Config(Section, frozen=True):
     webhooks: tuple[WebhookConfig, ...] = ()
     metrics: MetricsConfig = MetricsConfig()
     display: DisplayConfig = DisplayConfig()
+    position: PositionConfig = PositionConfig()
+    sound: SoundConfig = SoundConfig()
+    buttons: ButtonsConfig = ButtonsConfig()
 
     def __post_init__(self) -> None:
         """Refuse cameras or webhooks that cannot be told apart. Raises `ConfigError`."""

@@ -16,9 +16,9 @@ from rich.console import Console
 
 from edge_alpr.ahead import Ahead, InTurn
 from edge_alpr.app import Models, device_id, make_pipeline, open_models, steer
-from edge_alpr.camera import open_source, wall_ms
+from edge_alpr.camera import open_source
 from edge_alpr.camera.several import together
-from edge_alpr.config import Config, SourceConfig, changed
+from edge_alpr.config import Config, PositionConfig, SourceConfig, changed
 from edge_alpr.device import BoardWatch, open_board
 from edge_alpr.device.host import usable_cores
 from edge_alpr.errors import SourceError
@@ -34,6 +34,7 @@ from edge_alpr.ops.liveview import LiveView
 from edge_alpr.ops.steering import Sensors, Steering
 from edge_alpr.pipeline import Found, Pipeline, Told
 from edge_alpr.ports import FrameSource
+from edge_alpr.position import Position, open_position
 from edge_alpr.sinks.dispatch import Dispatcher, Start, Subscriber
 from edge_alpr.sinks.housekeeping import Housekeeping
 from edge_alpr.sinks.jsonl import JsonLines
@@ -106,7 +107,7 @@ class Screen:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a measurement puts into a drive: sources of its own, something around all of them, and a listener.
+    """What a measurement puts into a drive: sources of its own, something around all of them, a listener, a position.
 
     Besides the stages of `Pipeline` it hears of `load` (the models), of `store` where a frame had something to tell,
     and last of `total`: the frame in hand to its events stored and told.
@@ -115,9 +116,26 @@ class Probe:
     source: Callable[[SourceConfig], FrameSource] = open_source
     listen: Listener | None = None
     around: Callable[[FrameSource], FrameSource] = lambda source: source
+    position: Callable[[PositionConfig], Position] = open_position
 
 
 UNMEASURED = Probe()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a drive under way stands on."""
+
+    started_s: float
+    source: FrameSource
+    dispatcher: Dispatcher
+    pipeline: Pipeline
+    position: Position
+    sensors: Sensors
+    steering: Steering | None
+    learning: Learning
+    heart: Heart
+    view: LiveView
 
 
 class Drive:
@@ -165,10 +183,10 @@ class Drive:
         """
         self._next = config
 
-    def _attend(self, founds: InTurn[Frame, _Heard], pipeline: Pipeline, sensors: Sensors) -> None:
+    def _attend(self, founds: InTurn[Frame, _Heard], drive: _Parts) -> None:
         """What others asked for meanwhile."""
         if self._next is not None:
-            self._take(self._next, pipeline, sensors)
+            self._take(self._next, drive.pipeline, drive.sensors)
         if self._stop:
             founds.end()
 
@@ -190,59 +208,70 @@ class Drive:
 
         What was read before an error is stored and told; the summary stands in `summary`.
         """
-        config, started, begin_ms = self._config, time.monotonic(), wall_ms()
-        self._relay = Relay(self._probe.listen)
         with ExitStack() as stack:
-            models = self._load()
-            gpu = self._gpu(models, stack)
-            source = stack.enter_context(self._probe.around(together(config.sources, self._opener(gpu))))
-            store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
-            stack.enter_context(Housekeeping(store.folder, config.store, config.privacy))
-            dispatcher = Dispatcher(store, self._subscribers(stack, begin_ms))
-            self._screen.opened(source.info)
-            self._live = source if source.info.live else None
-            if limit_s is not None:
-                self._stop_after(limit_s, stack)
-            models = replace(models, hits=stack.enter_context(HotLists(config)))
-            look = gpu.look if gpu else None
-            pipeline = make_pipeline(config, models, listen=self._relay.listener, on_gpu=look)
-            sensors = self._watched(stack, source)
-            steering = self._steering(models, pipeline, source.info.live, sensors, look)
-            learning = Learning(config, models.identities, source.info.live)
-            dispatcher.catch_up()
-            stack.callback(self._sum_up, time.monotonic(), source, pipeline, store)
-            stack.callback(self._sum_up_gpu, look)
-            stack.callback(self._close, learning)
-            heart = self._heart(stack, source, pipeline, sensors)
-            live = self._live_view(stack, pipeline)
+            drive = self._open(stack, limit_s)
             try:
-                with self._found(source, pipeline) as founds, _ended(source):
+                with self._found(drive.source, drive.pipeline) as founds, _ended(drive.source):
                     for found, heard in founds:
                         self._relay.tell(heard)
-                        news = pipeline.read(found)
-                        read = time.perf_counter_ns()
-                        if steering is not None:
-                            took, now = read - found.begun_ns, time.monotonic_ns()
-                            steering.frame(found.stamp_ns, took, found.searched, now, found.camera_id)
-                            heart.govern(steering.governor)
-                        self._screen.status(_status(steering, source))
-                        for told in news:
-                            self._tell(told, dispatcher, started)
-                        learning.take(pipeline.ended, news)
-                        live.show(found, pipeline.seen)
-                        if found.searched:
-                            pipeline.timings.told(found.begun_ns, read)
-                        if self._probe.listen is not None:
-                            _tell_times(self._probe.listen, found.begun_ns, read, bool(news))
-                        self._screen.progress(pipeline.counts.frames)
-                        self._attend(founds, pipeline, sensors)
+                        self._frame(found, drive)
+                        self._attend(founds, drive)
             finally:
-                news = pipeline.finish()
-                for told in news:
-                    self._tell(told, dispatcher, started)
-                learning.take(pipeline.ended, news)
-                dispatcher.catch_up()
+                self._news(drive.pipeline.finish(), drive)
+                drive.dispatcher.catch_up()
         return self.summary
+
+    def _open(self, stack: ExitStack, limit_s: float | None) -> _Parts:
+        """All that a drive stands on, closed with `stack`, the latest first."""
+        config, started = self._config, time.monotonic()
+        self._relay = Relay(self._probe.listen)
+        models = self._load()
+        gpu = self._gpu(models, stack)
+        source = stack.enter_context(self._probe.around(together(config.sources, self._opener(gpu))))
+        live, look = source.info.live, gpu.look if gpu else None
+        store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
+        stack.enter_context(Housekeeping(store.folder, config.store, config.privacy))
+        position = stack.enter_context(self._probe.position(config.position))
+        dispatcher = Dispatcher(store, self._subscribers(stack, lambda: position.began_ms(live)))
+        self._screen.opened(source.info)
+        self._live = source if live else None
+        if limit_s is not None:
+            self._stop_after(limit_s, stack)
+        models = replace(models, hits=stack.enter_context(HotLists(config)))
+        pipeline = make_pipeline(config, models, position.locate(live), listen=self._relay.listener, on_gpu=look)
+        sensors = self._watched(stack, source, position)
+        steering = self._steering(models, pipeline, live, sensors, look)
+        learning = Learning(config, models.identities, live)
+        dispatcher.catch_up()
+        stack.callback(self._sum_up, time.monotonic(), source, pipeline, store)
+        stack.callback(self._sum_up_gpu, look)
+        stack.callback(self._close, learning)
+        heart = self._heart(stack, source, pipeline, sensors)
+        view = self._live_view(stack, pipeline)
+        return _Parts(started, source, dispatcher, pipeline, position, sensors, steering, learning, heart, view)
+
+    def _frame(self, found: Found, drive: _Parts) -> None:
+        """The second half of a frame's way, and what others hear of it."""
+        pipeline = drive.pipeline
+        news = pipeline.read(found)
+        read = time.perf_counter_ns()
+        if drive.steering is not None:
+            took, now = read - found.begun_ns, time.monotonic_ns()
+            drive.steering.frame(found.stamp_ns, took, found.searched, now, found.camera_id)
+            drive.heart.govern(drive.steering.governor)
+        self._screen.status(_status(drive.steering, drive.source, drive.position))
+        self._news(news, drive)
+        drive.view.show(found, pipeline.seen)
+        if found.searched:
+            pipeline.timings.told(found.begun_ns, read)
+        if self._probe.listen is not None:
+            _tell_times(self._probe.listen, found.begun_ns, read, bool(news))
+        self._screen.progress(pipeline.counts.frames)
+
+    def _news(self, news: list[Told], drive: _Parts) -> None:
+        for told in news:
+            self._tell(told, drive.dispatcher, drive.started_s)
+        drive.learning.take(drive.pipeline.ended, news)
 
     def _gpu(self, models: Models, stack: ExitStack) -> GpuDrive | None:
         """The GPU, where there is one for this drive; a measurement's own source gives frames on the host."""
@@ -281,10 +310,10 @@ class Drive:
 
         return Ahead(source, find, "finding") if usable_cores() > 1 else InTurn(source, find)
 
-    def _watched(self, stack: ExitStack, source: FrameSource) -> Sensors:
+    def _watched(self, stack: ExitStack, source: FrameSource, position: Position) -> Sensors:
         """The sensors, the board's read on a thread of its own; where nobody will ask, it is not read."""
         board = open_board()
-        sensors = self._sensors or Sensors(board.read, throttles_c=board.throttles_c)
+        sensors = self._sensors or Sensors(board.read, position.speed_kmh, throttles_c=board.throttles_c)
         watch = BoardWatch(sensors.board)
         if source.info.live or self._governor is not None or self._config.output.heartbeat:
             watch.start()
@@ -332,7 +361,7 @@ class Drive:
         self.summary.models = models.identities
         return models
 
-    def _subscribers(self, stack: ExitStack, begin_ms: int) -> dict[str, Subscriber]:
+    def _subscribers(self, stack: ExitStack, begin_ms: Callable[[], int]) -> dict[str, Subscriber]:
         config, sinks = self._config, {}
         if config.output.events:
             lines = stack.enter_context(JsonLines(config.output.events, config.output.states))
@@ -403,11 +432,11 @@ def sharing(config: Config) -> Config:
     return msgspec.structs.replace(config, models=msgspec.structs.replace(config.models, threads=threads))
 
 
-def _status(steering: Steering | None, source: FrameSource) -> str:
-    """What is not as usual: the governor's level, and cameras that are gone."""
+def _status(steering: Steering | None, source: FrameSource, position: str) -> str:
+    """What is not as usual: the governor's level, cameras that are gone, a receiver that does not know where it is."""
     level = steering.governor.status if steering else ""
     lost = [f"{name} lost" for name, counters in source.counters.cameras.items() if counters.lost]
-    return "; ".join(filter(None, [level, *lost]))
+    return "; ".join(filter(None, [level, *lost, position]))
 
 
 def _tell_times(listen: Listener, begun: int, read: int, stored: bool) -> None:

@@ -11,6 +11,10 @@ class ConfigError(EdgeAlprError):
     """The configuration has an unknown key, a wrong type or a value out of range."""
 
 
+class SoundError(EdgeAlprError):
+    """Nothing can be heard, or a button cannot be listened to."""
+
+
 class SourceError(EdgeAlprError):
     """A camera, stream or recording cannot be read."""
 

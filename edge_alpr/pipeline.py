@@ -37,6 +37,7 @@ from edge_alpr.types import (
     Scene,
     Sighting,
     SmallLuma,
+    Whereabouts,
 )
 
 
@@ -147,6 +148,8 @@ class Stages:
     """Where a plate may come from."""
     on_gpu: Looking | None = None
     """For frames on the GPU, in place of the first three; what fails there is done by those."""
+    locate: Callable[[int], Whereabouts] = lambda stamp_ns: Whereabouts()
+    """Place and time of a moment on the media clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,6 @@ class Identity:
     """What every event says of its origin."""
 
     device_id: str
-    clock_source: str
     models: dict[str, str]
 
 
@@ -426,6 +428,8 @@ class Pipeline:
         quad = sighting.best.detection.quad
         scene = sighting.best.scene
         size = (scene.width, scene.height) if scene else (1 << 16, 1 << 16)
+        here = self._stages.locate(sighting.last_stamp_ns)
+        epoch_start, epoch_end = epochs(sighting, here)
         event = Event(
             version=1,
             uuid=decision.uuid,
@@ -433,10 +437,10 @@ class Pipeline:
             seq=decision.seq,
             device_id=self._identity.device_id,
             camera_id=sighting.camera_id,
-            timestamp=iso_utc(sighting.epoch_end),
-            clock_source=self._identity.clock_source,
-            epoch_start=sighting.epoch_start,
-            epoch_end=sighting.epoch_end,
+            timestamp=iso_utc(epoch_end),
+            clock_source=here.clock_source,
+            epoch_start=epoch_start,
+            epoch_end=epoch_end,
             plate=sighting.read.plate,
             score=clean(sighting.read.score),
             candidates=tuple(Candidate(c.plate, clean(c.score)) for c in sighting.read.candidates),
@@ -448,11 +452,21 @@ class Pipeline:
             track_id=sighting.track_id,
             match=next(iter(decision.matches), None),
             also=tuple(match.list for match in decision.matches[1:]),
+            gps=here.gps,
             processing_time_ms=self.timings.latest(),
             models=self.models,
             region=cleaned(self._stages.guess(sighting.read)),
+            clock_error_ms=here.clock_error_ms,
         )
         return Told(event, sighting.best)
+
+
+def epochs(sighting: Sighting, here: Whereabouts) -> tuple[int, int]:
+    """When it was seen first and last, by the best clock there is now: one that was set meanwhile bends no passage."""
+    if here.epoch_ms is None:
+        return sighting.epoch_start, sighting.epoch_end
+    lasted_ns = sighting.last_stamp_ns - sighting.first_stamp_ns
+    return here.epoch_ms - lasted_ns // 1_000_000, here.epoch_ms
 
 
 def clean(score: float) -> float:

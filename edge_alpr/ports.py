@@ -100,3 +100,6 @@ class Clock(Protocol):
 
     def source(self) -> str:
         """Who set the clock: gps, ntp, rtc or unset."""
+
+    def error_ms(self) -> float | None:
+        """How far it is off at most; None: not known."""

@@ -269,6 +269,18 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Place and time of a moment, as an event tells them. `epoch_ms`: its wall clock, UTC, where that is known better
+    than from the frame; `gps` as in docs/events.md.
+    """
+
+    epoch_ms: int | None = None
+    clock_source: str = "unset"
+    clock_error_ms: float | None = None
+    gps: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RegionGuess:
     """A country or state that a plate may come from (`ro`, `us-ca`), its name, and the probability."""
 
@@ -308,6 +320,8 @@ class Event:
     images: Images = field(default_factory=Images)
     processing_time_ms: dict[str, float] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    clock_error_ms: float | None = None
+    """How far the wall clock is off at most; None: not known."""
     region: RegionGuess | UnsetType = UNSET
     """Only where `[formats] regions` is set and one of them is likely at all."""
 

@@ -44,7 +44,7 @@ class Views:
         self.searched: Counter[str] = Counter()
         self._camera = ""
         stages = Stages(self._detect, self._cut, self._read, self._lane, EventMaker(EventConfig(), "car-7"))
-        self.pipeline = Pipeline(stages, Identity("car-7", "unset", {}))
+        self.pipeline = Pipeline(stages, Identity("car-7", {}))
         self.pipeline.effort = effort or Effort()
 
     def play(self, frames: int) -> list[Event]:

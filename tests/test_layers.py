@@ -18,12 +18,12 @@ LAYERS = (
     "stages stages/*",
     "onplane",
     "camera infer sinks device",
-    "pipeline ahead hotlist",
+    "pipeline ahead hotlist position",
     "evaluate ops ota gpudrive",
     "app doctor",
     "drive",
     "screen stills assess bench label service records",
-    "shelf build uplink display",
+    "shelf build uplink display cabin",
     "cli",
 )
 
@@ -38,6 +38,7 @@ VENDORS = {
     "matplotlib": {"evaluate"},
     "cryptography": {"sinks", "hotlist"},
     "re2": {"hotlist"},
+    "gpiod": {"device"},
     "starlette": {"label", "display"},
     "uvicorn": {"label", "display"},
     "sdnotify": {"service"},

@@ -35,7 +35,7 @@ except OutputClosedError as error:
 def shown(events: tuple[Event, ...] = EVENTS, **options: object) -> str:
     file = io.StringIO()
     sink = Terminal(Console(file=file, **options))  # type: ignore[arg-type]
-    sink.begin(START_MS)
+    sink.begin(lambda: START_MS)
     for event in events:
         sink.tell(event)
     return file.getvalue()

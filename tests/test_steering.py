@@ -127,7 +127,7 @@ class Row:
         detections = [o.detection for o in self.seen]
         decide = EventMaker(EventConfig(), "car-7")
         stages = Stages(lambda luma: detections, self._cut, self._read, lambda: lane, decide)
-        self.pipeline = Pipeline(stages, Identity("car-7", "unset", {}))
+        self.pipeline = Pipeline(stages, Identity("car-7", {}))
         self.pipeline.effort = effort
 
     def play(self, frames: int, step_ns: int) -> list[Event]:

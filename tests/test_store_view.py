@@ -77,3 +77,8 @@ def test_a_mark_is_set_cleared_and_forgotten(tmp_path: Path):
     assert [mark.name for mark in marks.of("u")] == ["locked"]
     marks.forget(["u"])
     assert marks.of("u") == []
+
+
+def test_marks_that_another_process_is_about_to_make_are_none_yet(tmp_path: Path) -> None:
+    (tmp_path / "marks.sqlite3").touch()
+    assert Marks(tmp_path).named("wrong") == []

@@ -73,6 +73,8 @@ class Marks:
         if not self._path.exists():
             return []
         with translated(self._path), closing(sqlite3.connect(self._path, timeout=_BUSY_S)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'marks'").fetchone():
+                return []  # another process is about to make it
             rows = connection.execute(f"SELECT uuid, name, epoch_ms, who FROM marks {clause}", (value,)).fetchall()
         return [Mark(*row) for row in rows if row[1] in NAMES]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from rich.console import Console, OverflowMethod
 from rich.text import Text
@@ -26,11 +26,13 @@ class Terminal:
     def __init__(self, console: Console, states: Collection[State] = ("confirmed", "withdrawn")) -> None:
         self._console = console
         self._states = frozenset(states)
-        self._begin_ms: int | None = None
+        self._begin_ms: Callable[[], int] | None = None
         self._headed = False
 
-    def begin(self, epoch_ms: int) -> None:
-        """Say when the drive began (UTC, ms); without, times count from the first event shown."""
+    def begin(self, epoch_ms: Callable[[], int]) -> None:
+        """Ask this when the drive began (UTC, ms): it may come to be known better. Without, times count from the first
+        event shown.
+        """
         self._begin_ms = epoch_ms
 
     def tell(self, event: Event) -> None:
@@ -38,11 +40,12 @@ class Terminal:
         if event.state not in self._states:
             return
         if self._begin_ms is None:
-            self._begin_ms = event.epoch_start
+            first_ms = event.epoch_start
+            self._begin_ms = lambda: first_ms
         if not self._headed:
             self._print(Text(_line("time", "plate", "state", "score", "reads", "width", "note"), style="dim"))
             self._headed = True
-        self._print(event_row(event, self._begin_ms))
+        self._print(event_row(event, self._begin_ms()))
 
     def _print(self, text: Text) -> None:
         text.rstrip()
