@@ -98,8 +98,8 @@ def playing(config: Path, seconds: float) -> Iterator[subprocess.Popen[str]]:
 class Reader:
     """Stands for a drive: the real store, held open, and events as they are needed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = EventStore(folder / "store", StoreConfig(path=str(folder / "store")))
+    def __init__(self, folder: Path, **store: Any) -> None:
+        self.store = EventStore(folder / "store", StoreConfig(path=str(folder / "store"), **store))
 
     def __enter__(self) -> Reader:
         self.store.__enter__()

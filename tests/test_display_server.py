@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -355,3 +356,33 @@ def test_the_service_manager_hears_that_the_page_is_served_and_lives(tmp_path: P
             assert Served(address, tmp_path).ask("/")[0] == 200
         while told.recv(100) != b"STOPPING=1":
             pass
+
+
+def test_what_the_store_forgets_leaves_the_screen(tmp_path: Path):
+    with Reader(tmp_path) as reader, screen(configured(tmp_path)) as (address, _):
+        reader.tell(1, "KA7788")
+        served = Served(address, tmp_path)
+        deadline = time.monotonic() + 30
+        while b"KA7788" not in served.ask("/stream")[2]:
+            assert time.monotonic() < deadline
+        time.sleep(0.2)
+        while b"KA7788" in served.ask("/stream")[2]:
+            assert time.monotonic() < deadline, "still shown"
+            with sqlite3.connect(tmp_path / "store" / "events.sqlite3") as connection:
+                connection.execute("DELETE FROM events WHERE seq = 1 AND ? > 12", (30 - (deadline - time.monotonic()),))
+            time.sleep(0.2)
+
+
+def test_an_encrypted_store_is_read_with_its_own_key(tmp_path: Path):
+    pytest.importorskip("cryptography", reason="encryption takes the extra `seal`")
+    key = tmp_path / "keys" / "key"
+    with Reader(tmp_path, encrypt=True, key_file=str(key)) as reader:
+        config = configured(tmp_path)
+        sealed = config.read_text().replace("[display]", f'encrypt = true\nkey_file = "{key}"\n[display]')
+        config.write_text(sealed)
+        with screen(config) as (address, _):
+            reader.tell(1, "KA7788", pictured=True)
+            served = Served(address, tmp_path)
+            assert b"KA7788" in served.ask("/history")[2]
+            assert served.ask(f"/pictures/{UUID}/plate")[2].startswith(b"\xff\xd8")
+            assert served.ask("/marks", "POST", MARK)[0] == 200

@@ -58,6 +58,7 @@ class Page:
 
     def __init__(self, config: Config, runtime: Path, hub: Hub, sessions: Sessions) -> None:
         self._runtime, self._hub, self._sessions = runtime, hub, sessions
+        self._store = config.store
         self._folder = Path(config.store.path).expanduser()
         self._cameras = {source.camera_id for source in config.sources}
         self.watcher: Watcher | None = None
@@ -99,7 +100,7 @@ class Page:
         if wrong or len(asked.get("plate", "")) > 32:
             return _told("only: all, hits or locked; before: a number from 1; plate: at most 32 characters", 400)
         place = None if before is None else int(before)
-        return _json(await run_in_threadpool(look_back, self._folder, only, asked.get("plate", ""), place))
+        return _json(await run_in_threadpool(look_back, self._store, only, asked.get("plate", ""), place))
 
     async def mark(self, request: Request) -> Response:
         """Set or clear a mark of a passage."""
@@ -129,12 +130,12 @@ class Page:
         return answer
 
     def _picture(self, uuid: str, kind: str) -> bytes:
-        with StoreView(self._folder) as view:
+        with StoreView(self._folder, self._store) as view:
             names = [getattr(event.images, kind) for event in view.states(uuid)]
             return next((data for name in reversed(names) if name and (data := view.picture(name))), b"")
 
     def _mark(self, said: Marking) -> list[str] | None:
-        with StoreView(self._folder) as view:
+        with StoreView(self._folder, self._store) as view:
             if not view.states(said.uuid):
                 return None
         marks = Marks(self._folder)

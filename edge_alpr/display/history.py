@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from edge_alpr.config import StoreConfig
 from edge_alpr.display.shown import Shown, shown
 from edge_alpr.sinks.marks import Marks
 from edge_alpr.sinks.view import StoreView
@@ -29,11 +30,12 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     next: int | None
 
 
-def look_back(folder: Path, only: Only = "all", text: str = "", before: int | None = None) -> Found:
+def look_back(config: StoreConfig, only: Only = "all", text: str = "", before: int | None = None) -> Found:
     """Up to PAGE passages with a `seq` under `before`; `text` is any part of a plate (O as 0, I as 1).
 
     Raises `StoreError`.
     """
+    folder = Path(config.path).expanduser()
     marks = Marks(folder)
     locked = {mark.uuid for mark in marks.named("locked")} if only == "locked" else set()
     part = canonical_plate(text)
@@ -44,7 +46,7 @@ def look_back(folder: Path, only: Only = "all", text: str = "", before: int | No
     }
     passages: dict[str, Event] = {}
     place, scanned = before, 0
-    with StoreView(folder) as view:
+    with StoreView(folder, config) as view:
         for scanned, event in enumerate(_backwards(view, before), 1):
             if event.uuid not in passages and tests[only](event) and part in canonical_plate(event.plate):
                 passages[event.uuid] = event

@@ -31,6 +31,8 @@ EVERY_S = 0.025
 """How often the store is looked at."""
 _SLOWER_S, _STATUS_S, _ALIVE_S = 0.1, 0.5, 3.0
 """How often marks and the live picture are looked at, the state of the drive, and how often it is told unchanged."""
+_FORGET_S = 10.0
+"""How often it is seen to that nothing is shown which the store no longer has."""
 _BATCH = 256
 _log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ class Watcher:
         """Whose live picture is wanted; empty: the first one's. May be set from any thread."""
         self._view: StoreView | None = None
         self._cursor, self._inode = 0, -1
+        self._held: set[int] = set()
+        """Of the newest events, when it was last seen to that none is gone."""
         self._marked: object = None
         self._live_number: int | None = None
         self._live_age_s: float | None = None
@@ -72,7 +76,7 @@ class Watcher:
 
     def _run(self) -> None:
         name_this_thread("watching")
-        slower_s = status_s = 0.0
+        slower_s = status_s = forget_s = 0.0
         while not self._closing.wait(EVERY_S):
             now_s = time.monotonic()
             slower = now_s - slower_s >= _SLOWER_S
@@ -85,6 +89,10 @@ class Watcher:
                     self._failures, self._trouble = 0, ""
             except (StoreError, OSError) as error:
                 self._failed(error)
+            if now_s - forget_s >= _FORGET_S:
+                forget_s = now_s
+                with suppress(StoreError):  # told by the next look at it
+                    self._forget()
             if now_s - status_s >= _STATUS_S:
                 status_s = now_s
                 self._look_around()
@@ -128,6 +136,17 @@ class Watcher:
         events = self._view.newest(RING)[::-1]
         self._cursor = events[-1].seq if events else 0
         self._tell(self._hub.restart, f"{self._inode:x}", [shown(event, self._is_fresh(event)) for event in events])
+
+    def _forget(self) -> None:
+        """What the store has forgotten leaves the screens too."""
+        if self._view is None:
+            return
+        kept = self._view.newest(RING)[::-1]
+        seqs = {event.seq for event in kept}
+        gone = {seq for seq in self._held - seqs if len(kept) < RING or seq > kept[0].seq}
+        self._held = seqs
+        if gone:
+            self._tell(self._hub.restart, f"{self._inode:x}", [shown(event, self._is_fresh(event)) for event in kept])
 
     def _is_fresh(self, event: Event) -> bool:
         return abs(time.time() - event.epoch_end / 1000) < 60 * self._config.display.card_minutes
