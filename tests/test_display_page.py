@@ -105,15 +105,21 @@ def test_a_drive_plays_and_each_plate_is_on_the_screen_in_time(page, tmp_path: P
                 page.wait_for_timeout(200)
         expect(page.locator("#failure")).to_contain_text("No drive is running")
         expect(page.locator("#labels polygon")).to_have_count(0)
-        page.wait_for_timeout(300)
+        page.wait_for_timeout(1000)
         seen = page.evaluate("window.seen")
-    late = [seen[f"{event['uuid']} {event['state']}"] - event["at_ms"] for event in told]
+    late = [painted(seen, told[place:]) - event["at_ms"] for place, event in enumerate(told)]
     whole = [ms + event["age_ms"] for ms, event in zip(late, told, strict=True)]
     assert len(told) >= 5
     for name, values in (("event made to painted", late), ("frame to painted", whole)):
         print(f"{name}, {len(values)} events: p50 {np.median(values):.0f} ms, p99 {np.percentile(values, 99):.0f} ms, "
               f"most {max(values):.0f} ms")  # fmt: skip
     assert np.percentile(late, 99) < MOST_MS
+
+
+def painted(seen: dict[str, float], told: list[dict]) -> float:
+    """When the first event was painted, or the next state of its passage, where that came before the next painting."""
+    states = [f"{event['uuid']} {event['state']}" for event in told if event["uuid"] == told[0]["uuid"]]
+    return min(seen[state] for state in states if state in seen)
 
 
 def test_a_hit_comes_is_confirmed_and_is_acknowledged(page, tmp_path: Path):
