@@ -259,7 +259,7 @@ class Drive:
             took, now = read - found.begun_ns, time.monotonic_ns()
             drive.steering.frame(found.stamp_ns, took, found.searched, now, found.camera_id)
             drive.heart.govern(drive.steering.governor)
-        self._screen.status(_status(drive.steering, drive.source, drive.position))
+        self._screen.status(_status(drive.steering, drive.source, drive.position.status))
         self._news(news, drive)
         drive.view.show(found, pipeline.seen)
         if found.searched:
