@@ -225,13 +225,13 @@ class Drive:
         """All that a drive stands on, closed with `stack`, the latest first."""
         config, started = self._config, time.monotonic()
         self._relay = Relay(self._probe.listen)
+        position = stack.enter_context(self._probe.position(config.position))  # first: rows count from here
         models = self._load()
         gpu = self._gpu(models, stack)
         source = stack.enter_context(self._probe.around(together(config.sources, self._opener(gpu))))
         live, look = source.info.live, gpu.look if gpu else None
         store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
         stack.enter_context(Housekeeping(store.folder, config.store, config.privacy))
-        position = stack.enter_context(self._probe.position(config.position))
         dispatcher = Dispatcher(store, self._subscribers(stack, lambda: position.began_ms(live)))
         self._screen.opened(source.info)
         self._live = source if live else None

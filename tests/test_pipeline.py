@@ -95,6 +95,7 @@ def test_the_scene_keeps_its_colours(played: Played) -> None:
 
 def test_the_screen_shows_each_plate_once(played: Played) -> None:
     rows = played.screen.getvalue()
+    assert "-0:" not in rows, "times count from the start of the drive"
     for event in played.confirmed:
         assert rows.count(event.plate) == 1
 
