@@ -15,13 +15,10 @@ from standin_tensorrt import Standin, onnx_of
 from edge_alpr.build.command import Here
 from edge_alpr.infer.identity import Identity
 from edge_alpr.infer.machine import Machine
-from edge_alpr.infer.package import load_package, shipped
 from edge_alpr.infer.plan import Golden, Plan, Sidecar
 from edge_alpr.types import Tensors
 from export.compose import Plane
-from export.half import to_half
-from export.nodes import load_full
-from export.variants import Variant, composed, file_name, write
+from export.gpu_checks.make import make_graphs
 
 PLANE = Plane(640, 360, 768)
 NANO = Machine("Orin (nvgpu)", "8.7", "12.6", "540.4.0", "36.4.0")
@@ -33,14 +30,7 @@ def put_graphs(
     folder: Path, precisions: tuple[str, ...] = ("fp16",), plane: Plane = PLANE, near: bool = False
 ) -> Path:
     """The small detector and the reader, composed for a plane, each with its card; also what looks again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    again = [shipped("detector", "near")] if near else []
-    for path in (shipped("detector", "small"), shipped("reader"), *again):
-        package = load_package(path)
-        core = load_full(package.model)
-        for precision in precisions:
-            variant = Variant(package, "gpu", precision, core if precision == "fp32" else to_half(core))
-            write(variant, composed(variant, plane), plane, folder / file_name(variant, plane))
+    make_graphs(folder, plane, precisions, ("small", "near") if near else ("small",))
     return folder
 
 

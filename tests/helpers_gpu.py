@@ -114,11 +114,11 @@ class Driver:
 def standin_tensorrt(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """TensorRT's stand-in as the module `tensorrt`, on that driver, as if newly loaded."""
     monkeypatch.syspath_prepend(str(HERE / "standin"))
-    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)  # so that what was there before comes back, or nothing
+    del sys.modules["tensorrt"]
     module = importlib.import_module("tensorrt")
     assert module.__file__
     assert Path(module.__file__).is_relative_to(HERE)
-    monkeypatch.setitem(sys.modules, "tensorrt", module)
     module.world.driver = driver.lib
     return module
 

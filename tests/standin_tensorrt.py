@@ -58,6 +58,7 @@ class Standin:
         names = sorted({*_LAYERS.values(), "ELEMENTWISE"})
         self.LayerType = enum.IntEnum("LayerType", names)
         self.ILogger = _logger_class()
+        self.PreviewFeature = enum.IntEnum("PreviewFeature", ["PROFILE_SHARING_0806"] if major < 11 else [], start=0)
         if major >= 10:
             self.IProgressMonitor = type("IProgressMonitor", (_Bound,), {})
 
@@ -207,6 +208,7 @@ class _Config:
     def __init__(self, trt: Standin) -> None:
         self._trt = trt
         self.flags = {"TF32"}
+        self.preview = {"PROFILE_SHARING_0806"} if trt.major == 10 else set()
         self.profiles: list[_Profile] = []
         self.pools: dict[str, int] = {}
         self.builder_optimization_level, self.default_device_type, self.DLA_core = 3, trt.DeviceType.GPU, -1
@@ -220,6 +222,14 @@ class _Config:
 
     def clear_flag(self, flag: Any) -> None:
         self.flags.discard(flag.name)
+
+    def get_preview_feature(self, feature: Any) -> bool:
+        return feature.name in self.preview
+
+    def set_preview_feature(self, feature: Any, on: bool) -> None:
+        self._trt.call("set_preview_feature")
+        assert on
+        self.preview.add(feature.name)
 
     def set_memory_pool_limit(self, pool: Any, size: int) -> None:
         self._trt.call("set_memory_pool_limit")
@@ -275,6 +285,7 @@ class _Builder:
         held = [layer for layer in network.layers if layer.precision]
         facts = {
             "flags": sorted(config.flags), "strong": network.strong, "pools": config.pools,
+            "preview": sorted(config.preview),
             "held": len(held), "held_types": sorted({layer.type.name for layer in held}), "layers": network.num_layers,
             "level": config.builder_optimization_level, "timing": len(config.timing or b""),
             "device": config.default_device_type.name, "dla": config.DLA_core,

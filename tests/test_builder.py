@@ -58,6 +58,7 @@ def test_a_half_graph_is_typed_as_the_version_can(version, graphs):
     assert facts["strong"] == (version != "8.6.2")
     assert facts["flags"] == (["FP16", "OBEY_PRECISION_CONSTRAINTS"] if version == "8.6.2" else [])
     assert facts["pools"] == {"WORKSPACE": 512 << 20}
+    assert facts["preview"] == ([] if version == "11.4.1" else ["PROFILE_SHARING_0806"])  # 8.6 shares only when told
     assert [profile["quads"] for profile in facts["profiles"]] == [[[n, 4, 2]] * 3 for n in (1, 2, 4, 8)]
     assert typing_of(trt, settings(graph)) == ("flags" if version == "8.6.2" else "strong")
 

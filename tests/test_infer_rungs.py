@@ -102,10 +102,15 @@ def test_the_tensorrt_provider_is_told_the_profiles(tmp_path: Path) -> None:
     reads = adder(tmp_path / "adds")
     half = msgspec.structs.replace(reads.card, data={"variant": "gpu fp16"})
     options = ortcuda.provider_options(TENSORRT, ModelPackage(reads.path, half, reads.model))
+    assert [name for name, _ in ortcuda.providers(TENSORRT, reads)] == [TENSORRT, CUDA]  # not the processor
     assert options["trt_profile_max_shapes"] == "quads:8x4x2"
-    assert options["trt_fp16_enable"] == "1"
+    assert options["trt_fp16_enable"] == "True"
     assert options["trt_engine_cache_path"] == str(reads.path.parent)
-    assert ortcuda.provider_options(TENSORRT, reads)["trt_fp16_enable"] == "0"
+    assert options["trt_int8_enable"] == "False"
+    assert ortcuda.provider_options(TENSORRT, reads)["trt_fp16_enable"] == "False"
+    bytes_ = msgspec.structs.replace(reads.card, data={"variant": "gpu int8"})
+    options = ortcuda.provider_options(TENSORRT, ModelPackage(reads.path, bytes_, reads.model))
+    assert (options["trt_int8_enable"], options["trt_fp16_enable"]) == ("True", "True")  # its best leave in halves
 
 
 def test_tensorrt_is_the_best_rung(driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

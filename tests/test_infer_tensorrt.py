@@ -206,6 +206,14 @@ def test_one_profile_for_all_numbers_will_do(bench: Bench) -> None:
             assert reader.runs == before + 1
 
 
+def test_two_frames_are_read_at_once_also_with_one_profile(bench: Bench) -> None:
+    with bench.reader(((1, 4, 8),)) as reader:
+        both = [(frame, quads(2, seed)) for seed, frame in enumerate(bench.frames[:2])]
+        runs = [reader.start(frame.plane, {"quads": corners}) for frame, corners in both]
+        for run, (frame, corners) in zip(runs, both, strict=True):
+            assert_same(run.result(), on_the_cpu(bench.reads, frame, corners))
+
+
 def test_results_are_the_callers_own(bench: Bench) -> None:
     with bench.detector() as detector:
         first = detector.run(bench.frames[0].plane)

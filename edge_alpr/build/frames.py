@@ -43,7 +43,7 @@ class _Line(msgspec.Struct):
 def golden_frames(width: int, height: int) -> tuple[GoldenFrame, ...]:
     """The drawn plate and frames of the sample drive, brought to a size. Raises `SourceError` where none decodes."""
     drawn = GoldenFrame(golden_frame(), [box_quad(*GOLDEN_BOX)])
-    return tuple(_resized(frame, width, height) for frame in (drawn, *_drive()))
+    return tuple(resized(frame, width, height) for frame in (drawn, *_drive()))
 
 
 def _drive() -> Iterator[GoldenFrame]:
@@ -53,17 +53,19 @@ def _drive() -> Iterator[GoldenFrame]:
         for frame in source:
             with frame:
                 if frame.index % _EVERY == 0:
-                    yield GoldenFrame(frame.luma.copy(), _quads(lines[frame.index]))
+                    yield GoldenFrame(frame.luma.copy(), quads_of(lines[frame.index]))
                     taken += 1
             if taken == _MOST:
                 return
 
 
-def _quads(line: bytes) -> list[Floats]:
+def quads_of(line: bytes) -> list[Floats]:
+    """The plates of a line of `drive.jsonl` that are seen whole, in pixels of the sample drive."""
     return [as_quad(plate.quad) for plate in msgspec.json.decode(line, type=_Line).plates if plate.visible >= _WHOLE]
 
 
-def _resized(frame: GoldenFrame, width: int, height: int) -> GoldenFrame:
+def resized(frame: GoldenFrame, width: int, height: int) -> GoldenFrame:
+    """A frame brought to a size; plates that are too narrow there to be read are left out."""
     rows, columns = frame.luma.shape
     scale = np.array([width / columns, height / rows], np.float32)
     luma = cv2.resize(frame.luma, (width, height), interpolation=cv2.INTER_AREA)

@@ -62,6 +62,7 @@ def build_plan(trt: Any, model: bytes, settings: Settings, timing: bytes = b"", 
         _limit(trt, builder, config, settings)
         _set_types(trt, network, config, settings)
         _add_profiles(builder, network, config, settings)
+        _share_profiles(trt, config)
         cache = _use_timing(config, timing)
         monitor = watch(trt, config, step)
         plan = builder.build_serialized_network(network, config)
@@ -155,6 +156,13 @@ def _add_profiles(builder: Any, network: Any, config: Any, settings: Settings) -
             profile.set_shape(name, size, size, size)
         if config.add_optimization_profile(profile) < 0:
             raise BuildError(f"TensorRT refuses the profile for {count} plates; change [reader] profiles of the recipe")
+
+
+def _share_profiles(trt: Any, config: Any) -> None:
+    """8.6 must be told that two contexts may have one profile, as when two frames are read at once; later ones know."""
+    sharing = getattr(getattr(trt, "PreviewFeature", None), "PROFILE_SHARING_0806", None)
+    if sharing is not None and not config.get_preview_feature(sharing):
+        config.set_preview_feature(sharing, True)
 
 
 def _use_timing(config: Any, timing: bytes) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +23,7 @@ from edge_alpr.infer.cuda import DeviceMemory, Gpu, Stream
 from edge_alpr.infer.onnx import port_of
 from edge_alpr.infer.package import ModelPackage
 from edge_alpr.infer.planes import EMPTY, GREY, LUMA, QUADS, check_package, check_plane, probe, rows_of
+from edge_alpr.infer.trtengine import load_tensorrt
 from edge_alpr.types import DevicePlane, Memory, Tensors
 
 Provider: TypeAlias = Literal["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -138,9 +141,10 @@ def _opened(package: ModelPackage, provider: Provider) -> Any:
         raise GpuError(f"ONNX Runtime {ort.__version__} as installed here has no {provider}; {way_out}")
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL
+    if provider != "CPUExecutionProvider":
+        _find_libraries(provider)
     try:
-        given = [(provider, provider_options(provider, package))]
-        session = ort.InferenceSession(package.model, options, providers=given)
+        session = ort.InferenceSession(package.model, options, providers=providers(provider, package))
     except Exception as error:
         raise _translated(str(package.path), "cannot be opened", error) from error
     if session.get_providers()[:1] != [provider]:
@@ -149,18 +153,44 @@ def _opened(package: ModelPackage, provider: Provider) -> Any:
     return session
 
 
+def _find_libraries(provider: Provider) -> None:
+    """CUDA, cuDNN and TensorRT of Python packages lie on no path of the linker: what is loaded already is found.
+
+    What cannot be loaded is told when the session is opened.
+    """
+    preload = getattr(ort, "preload_dlls", None)  # from 1.21 on
+    if preload is not None:
+        with redirect_stdout(StringIO()):  # it prints what it does not find
+            preload()
+    if provider == "TensorrtExecutionProvider":
+        with suppress(GpuError):
+            load_tensorrt()
+
+
+def providers(provider: Provider, package: ModelPackage) -> list[tuple[str, dict[str, str]]]:
+    """The wanted one first. What TensorRT leaves out runs by CUDA: the processor would want a copy of the plane."""
+    wanted: tuple[Provider, ...] = (provider,)
+    if provider == "TensorrtExecutionProvider":
+        wanted = (provider, "CUDAExecutionProvider")
+    return [(one, provider_options(one, package)) for one in wanted]
+
+
 def provider_options(provider: Provider, package: ModelPackage) -> dict[str, str]:
     """What ONNX Runtime is told: an engine for 1 to 8 plates, half precision where the package is, kept beside it."""
     if provider == "CPUExecutionProvider":
         return {}
     options = {"device_id": "0"}
     if provider == "TensorrtExecutionProvider":
-        options["trt_fp16_enable"] = str(int("fp16" in str(package.card.data.get("variant", ""))))
-        if package.card.reader and package.card.input.name == LUMA:
+        precision = str(package.card.data.get("variant", "")).partition(" ")[2]
+        reads = package.card.reader is not None and package.card.input.name == LUMA
+        # A network with Q/DQ nodes is refused without its flag, one that gives halves, as readers do, without theirs.
+        options["trt_int8_enable"] = str(precision == "int8")
+        options["trt_fp16_enable"] = str(precision == "fp16" or (precision == "int8" and reads))
+        if reads:
             for bound, plates in (("min", 1), ("opt", MOST_PLATES // 2), ("max", MOST_PLATES)):
                 options[f"trt_profile_{bound}_shapes"] = f"{QUADS}:{plates}x4x2"
         if os.access(package.path.parent, os.W_OK):
-            options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(package.path.parent)}
+            options |= {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(package.path.parent)}
     return options
 
 

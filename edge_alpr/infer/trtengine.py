@@ -61,7 +61,7 @@ class Engine:
         """A new execution context, its profile and shapes set. Raises `GpuError`, mostly for want of memory."""
         self.gpu.use()
         context = Context(self._engine, self._log, self.where)
-        if len(self.batches) > 1:
+        if any(self.batches):  # also where there is but one: only the first context has it by itself
             context.ask("set_optimization_profile_async", profile, stream.handle)
             stream.wait()
         for port in self.inputs:

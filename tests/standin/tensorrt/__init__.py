@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import weakref
 from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
@@ -137,6 +138,7 @@ class Engine:
         self.inputs, self.outputs = self.session.get_inputs(), self.session.get_outputs()
         self.ports = {port.name: port for port in (*self.inputs, *self.outputs)}
         self.profiles = profiles
+        self.contexts: weakref.WeakSet[Context] = weakref.WeakSet()
         world.alive["engine"] += 1
 
     def __del__(self) -> None:
@@ -230,7 +232,9 @@ def _guarded(number: int, step: Any) -> None:
 class Context:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.profile: int | None = 0 if engine.num_optimization_profiles == 1 else None
+        taken = any(context.profile == 0 for context in engine.contexts)
+        self.profile: int | None = None if taken and engine.profiles else 0  # by itself only the first has one
+        engine.contexts.add(self)
         self.addresses: dict[str, int] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.event = 0
