@@ -107,7 +107,7 @@ def test_what_the_image_copies_is_sent_to_its_builder(repo: Path):
 
 
 def test_what_emulation_leaves_out_is_there_and_says_why(repo: Path):
-    lines = (repo / "deploy" / "container" / "left-out").read_text(encoding="utf-8").splitlines()
+    lines = (repo / "tests" / "left_out_under_emulation.txt").read_text(encoding="utf-8").splitlines()
     rows = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
 
     assert rows and all(len(row) == 2 for row in rows), "a test, then the reason"
