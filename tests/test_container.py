@@ -17,7 +17,8 @@ else:
     import tomli as tomllib
 
 ASK = "EDGE_ALPR_ARM64"
-"""Set to 1 to build the image under emulation: it takes up to an hour."""
+"""Set to 1 to build the image under emulation and run all unit tests in it. CI does the short way (.ci/run)."""
+AS_ROOT = os.geteuid() == 0
 
 
 def run(command: Path, *arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -74,7 +75,7 @@ def test_groups_are_those_of_the_board_s_devices(repo: Path, tmp_path: Path):
     assert (done.returncode, done.stdout) == (0, mine)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to another group takes root")
+@pytest.mark.skipif(not AS_ROOT, reason="giving a file to another group takes root")
 def test_the_gpu_may_belong_to_another_group(repo: Path, tmp_path: Path):
     for name, group in (("nvmap", 44), ("dri/renderD128", 993)):
         node = tmp_path / name
@@ -105,9 +106,38 @@ def test_what_the_image_copies_is_sent_to_its_builder(repo: Path):
     assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]) <= set(copied), "the same wheel"
 
 
+def test_what_emulation_leaves_out_is_there_and_says_why(repo: Path):
+    lines = (repo / "tests" / "left_out_under_emulation.txt").read_text(encoding="utf-8").splitlines()
+    rows = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
+
+    assert rows and all(len(row) == 2 for row in rows), "a test, then the reason"
+    for node, _ in rows:
+        file, _, name = node.partition("::")
+        assert f"def {name.partition('[')[0]}" in (repo / file).read_text(encoding="utf-8"), node
+
+
+def test_the_short_way_s_tests_are_there(repo: Path):
+    script = (repo / "deploy" / "container" / "check").read_text(encoding="utf-8")
+    lists = {name: words.split() for name, words in re.findall(r"^(core|parts)='([^']+)'", script, re.MULTILINE)}
+
+    assert not [name for name in lists["core"] if not (repo / "tests" / f"test_{name}.py").is_file()]
+    assert not [name for name in lists["parts"] if not (repo / name).is_dir()]
+
+
+def test_who_is_not_root_cannot_try_the_image(repo: Path, tmp_path: Path):
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n", encoding="utf-8")
+    (tmp_path / "id").chmod(0o755)
+
+    done = run(repo / "deploy" / "container" / "check", PATH=f"{tmp_path}:{os.environ['PATH']}")
+
+    assert done.returncode == 3, "which .ci/run takes for a visible skip"
+    assert "not root" in done.stderr
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(os.environ.get(ASK) != "1", reason=f"builds an image under emulation, an hour: set {ASK}=1")
+@pytest.mark.skipif(os.environ.get(ASK) != "1", reason=f"all of it under emulation, long: set {ASK}=1")
 def test_the_image_is_built_and_reads_on_arm64(repo: Path):
-    done = subprocess.run([repo / "deploy" / "container" / "check"], capture_output=True, text=True, check=False)
+    check = repo / "deploy" / "container" / "check"
+    done = subprocess.run([check, "--all"], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
