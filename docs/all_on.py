@@ -2,10 +2,11 @@
 
     python docs/all_on.py [--rounds 6] [--seconds 20] [--live 0] [--browser]
 
-The sample drive over again, each vehicle told and stored in every lap, three of them on a hot list. `alone` is the reader
-with its store; `all on` adds hot lists, a looked-at screen, MQTT to a mosquitto on this machine, metrics and sound, as
-processes of their own. Rounds alternate, so that what else the machine does touches both alike; the fall is the median
-over the pairs. `--live`: so many further pairs at a camera's pace. `--browser`: a real Chromium looks at the screen too.
+The sample drive over again, each vehicle told and stored in every lap, three of them on a hot list. `alone` is the
+reader with its store; `all on` adds hot lists, a looked-at screen, MQTT to a mosquitto on this machine, metrics and
+sound, as processes of their own. Rounds alternate, so that what else the machine does touches both alike; the fall is
+the median over the pairs. `--live`: so many further pairs at a camera's pace. `--browser`: a real Chromium looks at
+the screen too.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ def read(config_file: Path, pace: Pace, seconds: float) -> dict[str, Any]:
     summary = drive.run()
     assert clock.first is not None
     passed_s, cpu_s, frames = (after - before for after, before in zip(clock.last, clock.first, strict=True))
-    return {"fps": frames / passed_s, "cpu": cpu_s / passed_s, "cpu_ms": 1e3 * cpu_s / frames,
-            "dropped": summary.dropped, "told": summary.confirmed, "p99_ms": (summary.stages or {})["total"][1]}  # fmt: skip
+    shown = {"fps": frames / passed_s, "cpu": cpu_s / passed_s, "cpu_ms": 1e3 * cpu_s / frames}
+    p99_ms = (summary.stages or {})["total"][1]
+    return {**shown, "dropped": summary.dropped, "told": summary.confirmed, "p99_ms": p99_ms}
 
 
 def one(all_on: bool, pace: Pace, asked: argparse.Namespace) -> dict[str, Any]:
@@ -118,7 +120,8 @@ def spent(beside: Beside | None) -> dict[str, float]:
 def show(name: str, told: dict[str, Any]) -> None:
     """One row."""
     beside = " ".join(f"{part} {share:.1%}" for part, share in told.pop("beside").items())
-    facts = " ".join(f"{key} {value:.2f}" if isinstance(value, float) else f"{key} {value}" for key, value in told.items())
+    numbers = {key: f"{value:.2f}" if isinstance(value, float) else value for key, value in told.items()}
+    facts = " ".join(f"{key} {value}" for key, value in numbers.items())
     print(f"{name:8} {facts}  {beside}", flush=True)
 
 

@@ -1,132 +1,46 @@
-"""Eight hours in a car in sixteen minutes: all processes at work, a clock that runs 30 times, a broker that comes and goes.
+"""Eight hours in a car in sixteen minutes: all processes, a clock that runs 30 times, a broker that comes and goes.
 
     python docs/shift.py [--hours 8] [--speed 30] [--fps 0.5] [--cars 600] [--away 30] [--every 180]
 
 Drawn cars (`--cars` an hour, a tenth of them on two hot lists, none seen twice within an hour) pass a camera of `--fps`
 pictures a simulated second, which the real networks read. What counts in frames' time (tracks, cool-down) and the 15
 minutes after which passages are forgotten run `--speed` times; the rest (heartbeat, pauses of links) by the clock.
-Every `--every` seconds of the run the broker is away for `--away`; each 2 minutes a hot list grows. A watcher of the store
-notes each event as soon as it is stored: the broker's and the screen's listeners are held against that.
+Every `--every` seconds of the run the broker is away for `--away`; each 2 minutes a hot list grows. A watcher of the
+store notes each event as soon as it is stored: the broker's and the screen's listeners are held against that.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from beside import Beside, Ports, usage, write_config
-from typing_extensions import Self
+from traffic import Shift, Traffic
 
-from edge_alpr.bench.rendered import ground, vehicle
-from edge_alpr.config import StoreConfig, load_config
+from edge_alpr.config import load_config
 from edge_alpr.drive import Drive, Probe, Screen
 from edge_alpr.errors import StoreError
 from edge_alpr.sinks.view import StoreView
-from edge_alpr.types import Event, Frame, SourceCounters, SourceInfo
+from edge_alpr.types import Event
 
-SIZE, PLATE_PX, STEP_PX = (1280, 720), 110, 2
-PLACES = ((220, 330), (640, 330), (1060, 330), (220, 600), (640, 600), (1060, 600))
-IN_VIEW_S, GAP_S, AGAIN_S = 8.0, 5.0, 3600.0
-"""How long a car is seen, how long its place stays empty then, and how soon it may come again; simulated seconds."""
 FORGET_MIN = 15.0
 QUOTA_MB = 20.0
-LETTERS, DIGITS = "ABCDEFGHJKLMNPRSTUVWXYZ", "0123456789"
-SAMPLE_S, LIST_S = 5.0, 120.0
-
-
-@dataclass(frozen=True)
-class Shift:
-    """What is asked for."""
-
-    hours: float
-    speed: float
-    fps: float
-    cars: float
-    away: float
-    every: float
-
-    @property
-    def seconds(self) -> float:
-        """How long it takes."""
-        return self.hours * 3600 / self.speed
-
-
-def plates(number: int) -> list[str]:
-    """So many texts, the same each time; the first tenth is listed."""
-    chance = random.Random(7)
-
-    def some(of: str, count: int) -> str:
-        return "".join(chance.choice(of) for _ in range(count))
-
-    return [some(LETTERS, 2) + some(DIGITS, 2) + some(LETTERS, 3) for _ in range(number)]
-
-
-@dataclass
-class Traffic:
-    """A `FrameSource`: a live camera whose stamps run `speed` times the monotonic clock. No frame is dropped."""
-
-    shift: Shift
-    passed: int = 0
-    listed: int = 0
-    late_s: float = 0.0
-    info: SourceInfo = field(default_factory=lambda: SourceInfo("a shift, drawn", live=True))
-    counters: SourceCounters = field(default_factory=SourceCounters)
-    closed: bool = False
-
-    def __iter__(self) -> Iterator[Frame]:
-        shift, chance, begin_ns = self.shift, random.Random(3), time.monotonic_ns()
-        texts, back = plates(round(2 * shift.cars)), ground(*SIZE)
-        there: dict[int, tuple[str, float]] = {}
-        seen: dict[str, float] = {}
-        for index in range(round(shift.hours * 3600 * shift.fps)):
-            now_s = index / shift.fps
-            there = {place: car for place, car in there.items() if now_s - car[1] < IN_VIEW_S + GAP_S}
-            free = [place for place in range(len(PLACES)) if place not in there]
-            if free and chance.random() < shift.cars / 3600 / shift.fps:
-                text = chance.choice([text for text in texts if now_s - seen.get(text, -AGAIN_S) >= AGAIN_S])
-                seen[text], there[chance.choice(free)] = now_s, (text, now_s)
-                self.passed, self.listed = self.passed + 1, self.listed + (text in texts[: len(texts) // 10])
-            picture = back.copy()
-            for place, (text, since_s) in there.items():
-                if now_s - since_s < IN_VIEW_S:
-                    moved = round((now_s - since_s) * STEP_PX)
-                    vehicle(picture, (PLACES[place][0] + moved, PLACES[place][1] + moved), PLATE_PX, text)
-            due_s = begin_ns / 1e9 + now_s / shift.speed
-            time.sleep(max(0.0, due_s - time.monotonic()))
-            self.late_s = max(self.late_s, time.monotonic() - due_s)
-            if self.closed:
-                return
-            self.counters.frames += 1
-            yield Frame(picture, index, begin_ns + round(now_s * 1e9), time.time_ns() // 1_000_000)
-
-    def close(self) -> None:
-        """End the iteration."""
-        self.closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+SAMPLE_S, LIST_S, PATIENCE_S = 5.0, 120.0, 150.0
+WANTED = ("# priority: 1", "# sound: soft", "plate")
 
 
 def read(config: Path, shift: Shift) -> None:
     """The reader, in a process of its own."""
     traffic = Traffic(shift)
     summary = Drive(load_config(config), Screen(), Probe(lambda _: traffic)).run()
-    print(json.dumps({"frames": summary.frames, "cars": traffic.passed, "listed cars": traffic.listed,
+    print(json.dumps({"frames": summary.frames, "cars": traffic.road.passed, "listed cars": traffic.road.listed,
                       "confirmed": summary.confirmed, "withdrawn": summary.withdrawn,
                       "latest frame, s": round(traffic.late_s, 1)}))  # fmt: skip
 
@@ -192,8 +106,9 @@ class Samples:
                   f"{fit[0]:+.1f} KB a minute, standard error {spread[0, 0] ** 0.5:.1f}")  # fmt: skip
         for name, sizes in self.sizes.items():
             half = len(sizes) // 2
-            print(f"{name}: at most {max(sizes[:half]) / 1e6:.2f} MB in the first half, {max(sizes[half:]) / 1e6:.2f} in "
-                  f"the second, {sizes[-1] / 1e6:.2f} at the end")  # fmt: skip
+            first, second = max(sizes[:half]) / 1e6, max(sizes[half:]) / 1e6
+            print(f"{name}: at most {first:.2f} MB in the first half, {second:.2f} in the second, "
+                  f"{sizes[-1] / 1e6:.2f} at the end")  # fmt: skip
 
 
 def size_of(path: Path) -> int:
@@ -204,64 +119,87 @@ def size_of(path: Path) -> int:
         return 0
 
 
-def run(shift: Shift, folder: Path) -> int:
-    """The shift; 1 where something was lost."""
-    store, ports = folder / "store", Ports()
+def settings(shift: Shift, store: Path) -> str:
+    """The tables that a shift wants; its lists are written besides."""
     lists = store / "hotlists"
     lists.mkdir(parents=True)
-    listed = plates(round(2 * shift.cars))[: round(2 * shift.cars) // 10]
-    half = len(listed) // 2
-    (lists / "stolen.csv").write_text("# priority: 5\nplate\n" + "\n".join(listed[:half]), encoding="utf-8")
-    growing = ["# priority: 1", "# sound: soft", "plate", *listed[half:]]
-    (lists / "wanted.csv").write_text("\n".join(growing), encoding="utf-8")
-    settings = (
+    half = len(shift.listed) // 2
+    (lists / "stolen.csv").write_text("\n".join(["# priority: 5", "plate", *shift.listed[:half]]), encoding="utf-8")
+    (lists / "wanted.csv").write_text("\n".join([*WANTED, *shift.listed[half:]]), encoding="utf-8")
+    return (
         f'[store]\npath = "{store}"\nquota_mb = {QUOTA_MB}\n[privacy]\nforget_after_min = {FORGET_MIN / shift.speed}\n'
         "[output]\nheartbeat_s = 10.0\n[governor]\nenabled = false\n"
     )
-    config = write_config(folder, ports, settings)
-    ledger, samples = Ledger(store), Samples()
-    with Beside(folder, config, ports) as beside:
-        arguments = [part for name, value in vars(shift).items() for part in (f"--{name}", str(value))]
-        log = (folder / "reader.log").open("wb")
-        reader = subprocess.Popen([sys.executable, __file__, "--reader", str(config), *arguments],
-                                  stdout=subprocess.PIPE, stderr=log)  # fmt: skip
-        start, sample_s, list_s, outages = time.monotonic(), 0.0, LIST_S, 0
-        while reader.poll() is None:
-            now_s = time.monotonic() - start
-            ledger.look()
-            away = now_s % shift.every > shift.every - shift.away and now_s < shift.seconds
-            if away and beside.broker.pid:
-                beside.broker.stop()
-                outages += 1
-            elif not away and not beside.broker.pid:
-                beside.broker.start()
-            if now_s >= sample_s:
-                sample_s += SAMPLE_S
-                samples.take(now_s / 60, {"reader": reader.pid, **beside.pids}, store)
-            if now_s >= list_s:
-                list_s += LIST_S
-                growing.append(f"NEW{round(now_s)}")
-                (lists / "wanted.csv").write_text("\n".join(growing), encoding="utf-8")
+
+
+class Watch:
+    """What is done and noted meanwhile."""
+
+    def __init__(self, shift: Shift, folder: Path, beside: Beside, reader: subprocess.Popen[bytes]) -> None:
+        self._shift, self._beside, self._reader = shift, beside, reader
+        self._store = folder / "store"
+        self.ledger, self.samples, self.outages = Ledger(self._store), Samples(), 0
+        self._sample_s, self._list_s, self._begin_s = 0.0, LIST_S, time.monotonic()
+
+    @property
+    def passed_s(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._begin_s
+
+    def until_the_end(self) -> None:
+        """Until the reader is done; then the broker is there."""
+        while self._reader.poll() is None:
+            now_s, shift = self.passed_s, self._shift
+            self.ledger.look()
+            self._broker(now_s % shift.every <= shift.every - shift.away or now_s >= shift.seconds)
+            if now_s >= self._sample_s:
+                self._sample_s += SAMPLE_S
+                self.samples.take(now_s / 60, {"reader": self._reader.pid, **self._beside.pids}, self._store)
+            if now_s >= self._list_s:
+                self._list_s += LIST_S
+                with (self._store / "hotlists" / "wanted.csv").open("a", encoding="utf-8") as file:
+                    file.write(f"\nNEW{round(now_s)}")
             time.sleep(0.02)
-        passed_s = time.monotonic() - start
-        if not beside.broker.pid:
-            beside.broker.start()
-        ledger.look()
-        hits = told_hits(ledger.events)
-        waited = time.monotonic()
-        while hits - set(beside.ear.heard) and time.monotonic() - waited < 150:
+        self._broker(True)
+        self.ledger.look()
+
+    def _broker(self, wanted: bool) -> None:
+        broker = self._beside.broker
+        if wanted and not broker.pid:
+            broker.start()
+        elif not wanted and broker.pid:
+            broker.stop()
+            self.outages += 1
+
+
+def run(shift: Shift, folder: Path) -> int:
+    """The shift; 1 where something was lost."""
+    ports = Ports()
+    config = write_config(folder, ports, settings(shift, folder / "store"))
+    arguments = [part for name, value in vars(shift).items() for part in (f"--{name}", str(value))]
+    command = [sys.executable, __file__, "--reader", str(config), *arguments]
+    with Beside(folder, config, ports) as beside, (folder / "reader.log").open("wb") as log:
+        reader = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        watch = Watch(shift, folder, beside, reader)
+        watch.until_the_end()
+        passed_s, hits = watch.passed_s, told_hits(watch.ledger.events)
+        while hits - set(beside.ear.heard) and watch.passed_s < passed_s + PATIENCE_S:
             time.sleep(0.2)
         time.sleep(2)
-        assert reader.stdout is not None
-        print(f"{passed_s / 60:.1f} minutes; broker away {outages} times for {shift.away:.0f} s; the reader: "
-              f"{reader.stdout.read().decode().strip()}")  # fmt: skip
-        lost = account(ledger, hits, beside, (folder / "played").read_text(encoding="utf-8").split())
-        samples.show()
+        said = reader.stdout.read().decode().strip() if reader.stdout else ""
+        print(f"{passed_s / 60:.1f} minutes; broker away {watch.outages} times for {shift.away:.0f} s; reader: {said}")
+        lost = account(watch.ledger, hits, beside, (folder / "played").read_text(encoding="utf-8").split())
+        watch.samples.show()
         print(f"exit of the reader {reader.returncode}; processes that ended: {beside.ended() or 'none'}")
-        for name in ("reader", "display", "sound", "uplink"):
-            said = (folder / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
-            print(f"  {name} said {len(said)} lines, the last: {said[-1] if said else '-'}")
+        last_words(folder)
         return int(lost > 0 or reader.returncode != 0 or bool(beside.ended()))
+
+
+def last_words(folder: Path) -> None:
+    """What the processes had to say."""
+    for name in ("reader", "display", "sound", "uplink"):
+        said = (folder / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+        print(f"  {name} said {len(said)} lines, the last: {said[-1].strip() if said else '-'}")
 
 
 def told_hits(events: list[Event]) -> set[tuple[str, str, int]]:
@@ -281,11 +219,12 @@ def account(ledger: Ledger, hits: set[tuple[str, str, int]], beside: Beside, pla
     confirmed = {event.uuid for event in ledger.events if event.match and event.state == "confirmed"}
     print(f"stored: {last} events of {len({e.uuid for e in ledger.events})} passages, {last - len(seqs)} of them not "
           f"noted; {len(hits)} hits of {len(hit_cars)} passages, {len(confirmed)} of them confirmed")  # fmt: skip
-    print(f"MQTT: {len(hits) - len(unheard)} of {len(hits)} hits heard, {twice} told twice, {len(more)} others (hits taken "
-          f"back); {beside.ear.beats} heartbeats")  # fmt: skip
+    print(f"MQTT: {len(hits) - len(unheard)} of {len(hits)} hits heard, {twice} told twice, {len(more)} others (hits "
+          f"taken back); {beside.ear.beats} heartbeats")  # fmt: skip
+    eye, words = beside.eye, played[1::2].count("words.wav")
     print(f"screen: {len(seqs) - len(unseen)} of {len(seqs)} events seen, {sum(n > 1 for n in seen.values())} twice, "
-          f"{beside.eye.pictures} live pictures, {beside.eye.connections} connections; {beside.scraper.scrapes} scrapes")  # fmt: skip
-    print(f"sound: {sum(name != 'words.wav' for name in played[1::2])} chimes, {played[1::2].count('words.wav')} plates spoken")
+          f"{eye.pictures} live pictures, {eye.connections} connections; {beside.scraper.scrapes} scrapes")  # fmt: skip
+    print(f"sound: {len(played) // 2 - words} chimes, {words} plates spoken")
     print(f"kept at the end: {len(kept)} events, {plain} passages without a hit (forgotten after 15 simulated minutes)")
     return len(unheard) + len(unseen) + last - len(seqs)
 

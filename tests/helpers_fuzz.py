@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -23,7 +24,9 @@ def fuzz(cases: st.SearchStrategy[_Case], check: Callable[[_Case], None], what: 
         count += 1
         check(case)
 
+    logging.disable()  # what is passed over is told, and that is many lines
     while time.monotonic() - begin < FUZZ_S:
         many = settings(max_examples=at_a_time, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-        many(given(cases)(lambda case: counted(case)))()
+        many(given(case=cases)(counted))()
+    logging.disable(logging.NOTSET)
     print(f"{count} {what} in {time.monotonic() - begin:.0f} s")

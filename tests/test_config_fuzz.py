@@ -19,14 +19,15 @@ from edge_alpr.errors import ConfigError
 HOOK = WebhookConfig(name="police", url="https://example.org/plates")
 VALID = format_config(Config(cameras=(SourceConfig(camera_id="rear"),), webhooks=(HOOK,))).splitlines()
 HOSTILE = [
-    "nan", "-nan", "inf", "-inf", "0", "-0.0", "-1", "1e308", "1e999", "9" * 19, "9" * 40, "9" * 5000, "0x7fffffffffffffff",
-    "true", '""', '"\\u0000"', '"\\uD800"', '"\\U0010FFFF"', "''", '"0.0.0.0:99999"', "[]", "[[]]", "[1, 'a']", "{}",
+    "nan", "-nan", "inf", "-inf", "0", "-0.0", "-1", "1e308", "1e999", "9" * 19, "9" * 40, "9" * 5000,
+    "0x7fffffffffffffff", "true",
+    '""', '"\\u0000"', '"\\uD800"', '"\\U0010FFFF"', "''", '"0.0.0.0:99999"', "[]", "[[]]", "[1, 'a']", "{}",
     "{a = {b = 1}}", "[{}]", "2026-01-02", "2026-99-99", "07:32:00", "1979-05-27T00:32:00.999999-07:00", "[" * 3000,
     "[" * 3000 + "]" * 3000, "{a=" * 2000, "a" * 70000,
 ]  # fmt: skip
 LINES = st.one_of(
     st.sampled_from(VALID),
-    st.sampled_from(["[source]", "[[source]]", "[[cameras]]", "[cameras]", "[source.uri]", "[a.b.c]", "source = 1", "[["]),
+    st.sampled_from(["[source]", "[[source]]", "[[cameras]]", "[cameras]", "[source.uri]", "[a.b]", "source = 1"]),
     st.builds("{} = {}".format, st.sampled_from([line.split(" = ")[0] for line in VALID if " = " in line]),
               st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20), st.integers().map(str), st.floats().map(str))),
     st.text(max_size=30),

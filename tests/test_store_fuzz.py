@@ -1,4 +1,4 @@
-"""Rows that somebody or something has changed: every reader of the store passes them over, or says so in a typed error."""
+"""Rows that something has changed: who reads the store passes them over, or says so in a typed error."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from edge_alpr.records.tables import to_table
 from edge_alpr.sinks.housekeeping import Housekeeping
 from edge_alpr.sinks.store import FILE, EventStore, Pictures
 from edge_alpr.sinks.view import StoreView
+from edge_alpr.sinks.wire import encode_event
 from edge_alpr.types import Event, Match
 from edge_alpr.uplink.shapes import DIALECTS, tracked_object_update
 from edge_alpr.uplink.source import Source
@@ -50,14 +51,14 @@ class Raw:
     data: bytes
 
 
-Value: TypeAlias = "None | int | float | str | bytes | Raw"
+Value: TypeAlias = "int | float | str | bytes | Raw | None"
 Change: TypeAlias = "tuple[str, str, int, Value]"
 """Table, column, row, and what it is to hold."""
 
 NESTED = "[" * 5000 + "]" * 5000
 SCALARS: st.SearchStrategy[Any] = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=True), st.text(max_size=12),
-    st.sampled_from(["\0", "\ud800", "../../etc/passwd", "pictures/../..", "=1+1", "<script>", "x" * 5000, "[bold]", "[/]"]),
+    st.sampled_from(["\0", "\ud800", "../../etc/passwd", "pictures/../..", "=1+1", "<script>", "x" * 5000, "[/]"]),
     st.sampled_from([10**400, 2**63, -(2**63), 1e308, "2026-01-02T10:00:01Z", [], {}, [{}], {"": {}}]),
 )  # fmt: skip
 VALUES: st.SearchStrategy[Value] = st.one_of(
@@ -82,8 +83,6 @@ def hit(number: int) -> Event:
 
 
 def body(number: int) -> Any:
-    from edge_alpr.sinks.wire import encode_event
-
     return json.loads(encode_event(hit(number)))
 
 

@@ -76,8 +76,9 @@ PASSAGE = """INSERT INTO passages (uuid, seq, stored_ms, hit, bytes) VALUES (?, 
 
 PASSAGES = """SELECT uuid, coalesce(CAST(seq AS INTEGER), 0), coalesce(CAST(stored_ms AS INTEGER), 0), hit,
               coalesce(CAST(bytes AS INTEGER), 0) FROM passages"""
-"""Numbers, whatever a damaged row holds in their place: what cannot be judged must not keep the others from being deleted."""
+"""Numbers, whatever a damaged row holds in their place: it must not keep the others from being deleted."""
 LAST_SEQ = "SELECT coalesce(CAST(seq AS INTEGER), 0) FROM sqlite_sequence WHERE name = 'events'"
+CURSOR = "SELECT coalesce(CAST(seq AS INTEGER), 0) FROM cursors WHERE sink = ?"
 
 Row: TypeAlias = tuple[int, str, str, str, str, int, str, str | bytes]
 """The values for `INSERT`; `plate`, `canonical` and `body` are sealed where the store is encrypted."""

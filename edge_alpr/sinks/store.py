@@ -128,7 +128,7 @@ class EventStore:
     def cursor(self, sink: str) -> int | None:
         """The `seq` up to which a sink has heard everything; None for a sink never heard of."""
         with translated(self.path):
-            row = self._connection.execute("SELECT coalesce(CAST(seq AS INTEGER), 0) FROM cursors WHERE sink = ?", (sink,)).fetchone()
+            row = self._connection.execute(schema.CURSOR, (sink,)).fetchone()
         return None if row is None else int(row[0])
 
     def advance(self, sink: str, seq: int) -> None:
