@@ -231,7 +231,7 @@ def check(changes: list[Change], origin: Path, place: Path) -> None:
             step(folder, Config(store=store))
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(changes=CHANGES)
 @example(changes=[("events", "body", 1, Raw(b"\xff"))])
 @example(changes=[("events", "body", 1, NESTED)])
