@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import sys
@@ -451,9 +452,10 @@ def parse_config(text: str, origin: str = "configuration") -> Config:
     """Read a configuration from TOML text. Raises `ConfigError` naming the key and what is allowed."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of numbers too long, and of values within values without end
         raise ConfigError(f"{origin}: not valid TOML: {error}") from error
     _refuse_unknown_keys(data, Config, origin, "")
+    _refuse_endless(data, origin, "")
     try:
         return msgspec.convert(data, Config)
     except msgspec.ValidationError as error:
@@ -509,6 +511,16 @@ def _refuse_unknown_keys(data: dict[str, Any], kind: type[Section], origin: str,
         for place, table in tables:
             if isinstance(inner, type) and issubclass(inner, Section) and isinstance(table, dict):
                 _refuse_unknown_keys(table, inner, origin, f"{prefix}{key}{place}.")
+
+
+def _refuse_endless(value: Any, origin: str, name: str) -> None:
+    """TOML has numbers that are none, and infinite ones; no setting can be either."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{origin}: {name}: {value} is no number to work with; where 0 means no limit, set that")
+    named = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in named:
+        place = f"[{key}]" if isinstance(value, list) else f".{key}"
+        _refuse_endless(inner, origin, f"{name}{place}".removeprefix("."))
 
 
 def _readable(message: str) -> str:

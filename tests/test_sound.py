@@ -36,6 +36,7 @@ from edge_alpr.cabin.tones import CHIMES, RATE_HZ, chime
 from edge_alpr.config import ButtonsConfig, Config, SoundConfig, StoreConfig, parse_config
 from edge_alpr.device.buttons import Keyboard, Pins, listen
 from edge_alpr.errors import ConfigError, SoundError
+from edge_alpr.sinks.marks import FILE as MARKS
 from edge_alpr.sinks.marks import Marks
 from edge_alpr.sinks.store import EventStore
 from edge_alpr.types import Event, Match
@@ -241,6 +242,28 @@ def test_old_events_are_no_news_and_the_urgent_one_goes_first(tmp_path: Path) ->
             store.append(hit(number, match, state="confirmed"))
         until(lambda: len(speaker.played) == 3)
     assert speaker.names == ["chime", "urgent", "chime"]
+
+
+def test_a_hit_while_the_store_is_made_or_cannot_be_read_is_heard_later(tmp_path: Path) -> None:
+    speaker, stop, folder = Speaker(tmp_path), threading.Event(), tmp_path / "store"
+    config = Config(store=StoreConfig(path=str(folder)), sound=SoundConfig(player=speaker.command, speech="off"))
+    thread = threading.Thread(target=sound, args=(config, stop))
+    thread.start()
+    try:
+        time.sleep(0.2)
+        with EventStore(folder, config.store) as store:
+            store.append(hit(1, state="confirmed"))
+            until(lambda: speaker.names == ["chime"])
+            marks = folder / MARKS
+            marks.mkdir()
+            time.sleep(0.5)
+            store.append(hit(2, state="confirmed"))
+            time.sleep(0.5)
+            marks.rmdir()
+            until(lambda: speaker.names == ["chime", "chime"])
+    finally:
+        stop.set()
+        thread.join(10)
 
 
 def test_muted_only_the_highest_list_is_heard(tmp_path: Path) -> None:

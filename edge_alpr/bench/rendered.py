@@ -83,15 +83,15 @@ def _pictures(plates: int, size: tuple[int, int]) -> tuple[Luma, ...]:
 def draw(plates: int, size: tuple[int, int], step: int) -> Luma:
     """One picture (H, W) uint8; everything on the road is `step` pixels further to the right and down."""
     width, height = size
-    picture = _ground(width, height)
+    picture = ground(width, height)
     for cell, text in zip(_CELLS[:plates], TEXTS, strict=False):
         x = width * (2 * (cell % COLUMNS) + 1) // (2 * COLUMNS)
         y = height * (2 * (cell // COLUMNS) + 1) // (2 * ROWS) + height // 20
-        _vehicle(picture, (x + step, y + step), round(_WIDTH * width), text)
+        vehicle(picture, (x + step, y + step), round(_WIDTH * width), text)
     return picture
 
 
-def _ground(width: int, height: int) -> Luma:
+def ground(width: int, height: int) -> Luma:
     """Sky over a grey road with grain; the same each time."""
     horizon = height // 3
     rows = np.concatenate([np.linspace(150, 120, horizon), np.linspace(80, 110, height - horizon)])
@@ -100,7 +100,7 @@ def _ground(width: int, height: int) -> Luma:
     return np.clip(rows[:, None] + smooth, 0, 255).astype(np.uint8)
 
 
-def _vehicle(picture: Luma, centre: tuple[int, int], plate_px: int, text: str) -> None:
+def vehicle(picture: Luma, centre: tuple[int, int], plate_px: int, text: str) -> None:
     """The back of a car around its plate, drawn in place."""
     (x, y), plate = centre, _plate(plate_px, text)
     body_w, body_h = round(2.4 * plate_px), round(1.3 * plate_px)

@@ -19,6 +19,7 @@ from edge_alpr.config import Config
 from edge_alpr.device.buttons import Action, listen
 from edge_alpr.errors import StoreError
 from edge_alpr.sinks.marks import Marks
+from edge_alpr.sinks.store import FILE
 from edge_alpr.sinks.view import StoreView
 from edge_alpr.types import Event
 
@@ -56,6 +57,8 @@ class Cabin:
         self._ringer = ringer
         self._passages = Passages(config.sound.language, config.sound.every_plate)
         self._highest = 0
+        self.told_to: int | None = None if (folder / FILE).exists() else 0
+        """The `seq` up to which all was told; None: what a store holds at the start is no news. In a new one all is."""
         self._newest = ""
         """The passage that a button speaks of."""
         self._lock = threading.Lock()
@@ -126,14 +129,16 @@ def sound(config: Config, stop: threading.Event, signs: Signs = UNHEARD) -> None
 
 
 def _watch(view: StoreView, cabin: Cabin, stop: threading.Event, signs: Signs) -> None:
-    cursor = view.last_seq()
+    last = view.last_seq()  # lower than what was told only where the store is another one
+    cursor = last if cabin.told_to is None else min(cabin.told_to, last)
     for event in reversed(view.newest(_KNOWN, before=cursor + 1)):
         cabin.know(event)
+    cabin.told_to = cursor
     looked_s = time.monotonic()
     while not stop.wait(_LOOK_S):
         signs.alive()
         if view.changed():
-            cursor = _tell_new(view, cabin, cursor)
+            cabin.told_to = _tell_new(view, cabin, cabin.told_to)
         if time.monotonic() - looked_s >= _MARKS_S:
             looked_s = time.monotonic()
             cabin.seen_to(int((time.time() - 2 * _MARKS_S) * 1000))

@@ -81,7 +81,7 @@ class Desk:
 
     def exhibit(self, event: Event) -> Exhibit:
         """All that is kept of a passage."""
-        states = tuple(self.view.states(event.uuid))
+        states = tuple(self.view.states(event.uuid)) or (event,)  # none where the row's own uuid is damaged
         images = next((state.images for state in reversed(states) if state.images.plate), event.images)
         marks = tuple(mark.name for mark in self.marks.of(event.uuid))
         return Exhibit(states, self.view.picture(images.plate), self.view.picture(images.frame), marks)

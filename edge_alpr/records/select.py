@@ -38,7 +38,8 @@ def chosen(view: StoreView, wanted: Wanted, limit: int | None = None) -> list[Ev
         if event.uuid in seen:
             continue
         seen.add(event.uuid)
-        newest = view.states(event.uuid)[-1] if wanted.plate else event  # by its plate, an older state may be found
+        states = view.states(event.uuid) if wanted.plate else []  # by its plate, an older state may be found
+        newest = states[-1] if states else event
         if fits(newest, wanted):
             found.append(newest)
         if len(found) == limit:

@@ -55,7 +55,8 @@ def delete(connection: sqlite3.Connection, folder: Path, deletions: Sequence[Del
 
 def pictures_of(connection: sqlite3.Connection, folder: Path, uuid: str) -> list[Path]:
     """The files of a passage's pictures."""
-    times = connection.execute("SELECT DISTINCT epoch_ms FROM events WHERE uuid = ?", (uuid,)).fetchall()
+    query = "SELECT DISTINCT CAST(epoch_ms AS INTEGER) FROM events WHERE uuid = ?"
+    times = connection.execute(query, (uuid,)).fetchall()
     days = {folder / FOLDER / day_of(epoch_ms) for (epoch_ms,) in times}
     stem = stem_of(uuid)
     return [file for day in days for kind in ("plate", "frame") for file in day.glob(f"{stem}_{kind}.*")]
@@ -94,7 +95,8 @@ def _is_named(connection: sqlite3.Connection, file: Path) -> bool:
 
 def _unchanged(connection: sqlite3.Connection, deletion: Deletion) -> bool:
     key = (deletion.passage.uuid, deletion.passage.seq)
-    return connection.execute("SELECT 1 FROM passages WHERE uuid = ? AND seq = ?", key).fetchone() is not None
+    query = "SELECT 1 FROM passages WHERE uuid = ? AND coalesce(CAST(seq AS INTEGER), 0) = ?"
+    return connection.execute(query, key).fetchone() is not None
 
 
 def _unlink(files: Iterable[Path]) -> None:

@@ -79,14 +79,14 @@ class Housekeeping:
     def round(self, now_ms: int, monotonic_s: float) -> int:
         """Delete what is to go now; how many passages went. Raises `StoreError`."""
         with translated(self._path), closing(schema.connect_again(self._path, _BUSY_S)) as connection:
-            last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+            last = connection.execute(schema.LAST_SEQ).fetchone()
             last_seq = 0 if last is None else int(last[0])
             first = self._start_seq < 0
             if first:
                 self._start_seq = last_seq
                 truncate_log(connection)
             passages = _candidates(connection, {mark.uuid for mark in Marks(self._folder).named("locked")})
-            total = int(connection.execute("SELECT coalesce(sum(bytes), 0) FROM passages").fetchone()[0])
+            total = int(connection.execute("SELECT CAST(total(bytes) AS INTEGER) FROM passages").fetchone()[0])
             aged = self._aging.aged(monotonic_s, last_seq) if self._rules.forget_ms else 0
             chosen = choose_deletions(passages, total, self._rules, Moment(now_ms, self._start_seq, aged))
             done = delete(connection, self._folder, chosen)
@@ -128,6 +128,6 @@ class Housekeeping:
 
 def _candidates(connection: sqlite3.Connection, locked: set[str]) -> list[Passage]:
     """The oldest hits and the oldest others."""
-    query = "SELECT uuid, seq, stored_ms, hit, bytes FROM passages WHERE hit = ? ORDER BY seq LIMIT ?"
+    query = f"{schema.PASSAGES} WHERE hit = ? ORDER BY seq LIMIT ?"
     rows = [row for hit in (0, 1) for row in connection.execute(query, (hit, _WINDOW + len(locked)))]
     return [Passage(uuid, seq, stored, bool(hit), size, uuid in locked) for uuid, seq, stored, hit, size in rows]

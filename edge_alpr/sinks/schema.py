@@ -74,6 +74,12 @@ PASSAGE = """INSERT INTO passages (uuid, seq, stored_ms, hit, bytes) VALUES (?, 
                  seq = excluded.seq, stored_ms = excluded.stored_ms, hit = max(hit, excluded.hit),
                  bytes = bytes + excluded.bytes"""
 
+PASSAGES = """SELECT uuid, coalesce(CAST(seq AS INTEGER), 0), coalesce(CAST(stored_ms AS INTEGER), 0), hit,
+              coalesce(CAST(bytes AS INTEGER), 0) FROM passages"""
+"""Numbers, whatever a damaged row holds in their place: it must not keep the others from being deleted."""
+LAST_SEQ = "SELECT coalesce(CAST(seq AS INTEGER), 0) FROM sqlite_sequence WHERE name = 'events'"
+CURSOR = "SELECT coalesce(CAST(seq AS INTEGER), 0) FROM cursors WHERE sink = ?"
+
 Row: TypeAlias = tuple[int, str, str, str, str, int, str, str | bytes]
 """The values for `INSERT`; `plate`, `canonical` and `body` are sealed where the store is encrypted."""
 _ROW_BYTES = 512
@@ -102,7 +108,20 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def connect_read_only(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """A connection that neither writes to the file nor folds its write-ahead log in when it closes."""
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-    return sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None)
+    return _lenient(sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None))
+
+
+def _lenient(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A text that is no UTF-8 comes as its bytes: else one damaged row hides all that are asked for with it."""
+    connection.text_factory = _text
+    return connection
+
+
+def _text(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
 
 
 def roll_back(path: Path, busy_timeout_s: float) -> None:
@@ -164,7 +183,7 @@ def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
 
 def connect_again(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """A further connection for writing, of any thread or process, to a store that has the tables of today."""
-    connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
+    connection = _lenient(sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None))
     try:
         mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":

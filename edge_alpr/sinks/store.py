@@ -123,12 +123,12 @@ class EventStore:
 
     def last_seq(self) -> int:
         """The highest `seq` ever given, 0 before the first event."""
-        return self._number("SELECT seq FROM sqlite_sequence WHERE name = 'events'") or 0
+        return self._number(schema.LAST_SEQ) or 0
 
     def cursor(self, sink: str) -> int | None:
         """The `seq` up to which a sink has heard everything; None for a sink never heard of."""
         with translated(self.path):
-            row = self._connection.execute("SELECT seq FROM cursors WHERE sink = ?", (sink,)).fetchone()
+            row = self._connection.execute(schema.CURSOR, (sink,)).fetchone()
         return None if row is None else int(row[0])
 
     def advance(self, sink: str, seq: int) -> None:

@@ -16,7 +16,6 @@ from edge_alpr.sinks.store import FILE
 from edge_alpr.sinks.trouble import translated
 
 _BUSY_S = 5.0
-_PASSAGE = "SELECT uuid, seq, stored_ms, hit, bytes FROM passages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ def tally(folder: Path) -> Tally:
     path = folder / FILE
     with translated(path), closing(schema.connect_read_only(path, _BUSY_S)) as connection:
         _refuse_older(connection, path)
-        passages = tuple(_passages(connection.execute(f"{_PASSAGE} ORDER BY seq")))
+        passages = tuple(_passages(connection.execute(f"{schema.PASSAGES} ORDER BY seq")))
         gone = tuple(Gone(*row) for row in connection.execute("SELECT * FROM deleted ORDER BY day, reason"))
         return Tally(passages, gone, bool(schema.setting(connection, "key")))
 
@@ -53,7 +52,7 @@ def purge(folder: Path, uuids: Iterable[str]) -> Deleted:
     path = folder / FILE
     with translated(path), closing(schema.connect_again(path, _BUSY_S)) as connection:
         _refuse_older(connection, path)
-        found = (connection.execute(f"{_PASSAGE} WHERE uuid = ?", (uuid,)).fetchall() for uuid in uuids)
+        found = (connection.execute(f"{schema.PASSAGES} WHERE uuid = ?", (uuid,)).fetchall() for uuid in uuids)
         chosen = [Deletion(passage, "purged") for rows in found for passage in _passages(rows)]
         return delete(connection, folder, chosen)
 

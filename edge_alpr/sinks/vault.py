@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from edge_alpr.config import StoreConfig
@@ -68,7 +69,14 @@ class Vault:
         return self.key.blind(f"canonical {canonical}") if self.sealing else canonical
 
     def event(self, seq: int, body: object) -> Event:
-        """The event of a row. Raises `EventError` where it is damaged."""
+        """The event of a row, with the number that the row has: who reads on from it must not read in circles.
+
+        Raises `EventError` where it is damaged.
+        """
+        event = self._event(seq, body)
+        return event if event.seq == seq else replace(event, seq=seq)
+
+    def _event(self, seq: int, body: object) -> Event:
         if isinstance(body, str):
             return decode_event(body)
         found = _FRAMED.match(body) if isinstance(body, bytes) else None

@@ -65,7 +65,7 @@ class StoreView:
     def last_seq(self) -> int:
         """The highest `seq` ever given, 0 before the first event."""
         with translated(self._path):
-            row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+            row = self._connection.execute(schema.LAST_SEQ).fetchone()
         return 0 if row is None else int(row[0])
 
     def changed(self) -> bool:
