@@ -131,6 +131,7 @@ class _Parts:
     dispatcher: Dispatcher
     pipeline: Pipeline
     position: Position
+    lists: HotLists
     sensors: Sensors
     steering: Steering | None
     learning: Learning
@@ -237,7 +238,8 @@ class Drive:
         self._live = source if live else None
         if limit_s is not None:
             self._stop_after(limit_s, stack)
-        models = replace(models, hits=stack.enter_context(HotLists(config)))
+        lists = stack.enter_context(HotLists(config))
+        models = replace(models, hits=lists)
         pipeline = make_pipeline(config, models, position.locate(live), listen=self._relay.listener, on_gpu=look)
         sensors = self._watched(stack, source, position)
         steering = self._steering(models, pipeline, live, sensors, look)
@@ -248,7 +250,7 @@ class Drive:
         stack.callback(self._close, learning)
         heart = self._heart(stack, source, pipeline, sensors)
         view = self._live_view(stack, pipeline)
-        return _Parts(started, source, dispatcher, pipeline, position, sensors, steering, learning, heart, view)
+        return _Parts(started, source, dispatcher, pipeline, position, lists, sensors, steering, learning, heart, view)
 
     def _frame(self, found: Found, drive: _Parts) -> None:
         """The second half of a frame's way, and what others hear of it."""
@@ -259,7 +261,7 @@ class Drive:
             took, now = read - found.begun_ns, time.monotonic_ns()
             drive.steering.frame(found.stamp_ns, took, found.searched, now, found.camera_id)
             drive.heart.govern(drive.steering.governor)
-        self._screen.status(_status(drive.steering, drive.source, drive.position.status))
+        self._screen.status(_status(drive.steering, drive.source, drive.position.status, drive.lists.status))
         self._news(news, drive)
         drive.view.show(found, pipeline.seen)
         if found.searched:
@@ -432,11 +434,11 @@ def sharing(config: Config) -> Config:
     return msgspec.structs.replace(config, models=msgspec.structs.replace(config.models, threads=threads))
 
 
-def _status(steering: Steering | None, source: FrameSource, position: str) -> str:
-    """What is not as usual: the governor's level, cameras that are gone, a receiver that does not know where it is."""
+def _status(steering: Steering | None, source: FrameSource, *others: str) -> str:
+    """What is not as usual: the governor's level, cameras that are gone, and what others say: receiver, hot lists."""
     level = steering.governor.status if steering else ""
     lost = [f"{name} lost" for name, counters in source.counters.cameras.items() if counters.lost]
-    return "; ".join(filter(None, [level, *lost, position]))
+    return "; ".join(filter(None, [level, *lost, *others]))
 
 
 def _tell_times(listen: Listener, begun: int, read: int, stored: bool) -> None:

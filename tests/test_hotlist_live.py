@@ -82,6 +82,32 @@ def test_a_broken_new_version_leaves_the_old_one_and_says_so(tmp_path: Path, cap
     assert list(status.refused) == ["new.json"]
 
 
+def test_a_named_folder_that_goes_away_takes_no_list(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stick = tmp_path / "stick"
+    settings = Config(store=StoreConfig(path=str(tmp_path)), hotlists=HotListsConfig(folder=str(stick)))
+    with pytest.raises(HotListError, match="no such folder"):
+        HotLists(settings)
+    stick.mkdir()
+    (stick / "a.csv").write_text("B123ABC\n", encoding="utf-8")
+    lists = HotLists(settings)
+    assert lists.status == ""
+    stick.rename(tmp_path / "away")
+    with caplog.at_level(logging.WARNING):
+        assert not settle(lists)
+    assert lists(READ, 0)[0].list == "a"
+    assert "folder" in lists.status
+    assert len(caplog.records) == 1  # not one at each look
+    (tmp_path / "away").rename(stick)
+    assert not settle(lists)
+    assert lists.status == ""
+
+
+def test_the_drive_can_say_that_a_list_is_not_in_use(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    put(tmp_path, "a.json", "{")
+    assert HotLists(settings).status == "1 hot list not as on disk, see the log"
+
+
 def test_lists_are_exchanged_beside_a_drive_that_goes_on(tmp_path: Path) -> None:
     """The thread that asks is never held up for long: the new version is compiled in another process."""
     settings = config(tmp_path, reload_s=0.05)

@@ -48,6 +48,8 @@ class HotLists:
         self._folder = lists_folder(config)
         self._status = Path(config.store.path).expanduser()
         self._clock_ms = clock_ms
+        self._failed = ""
+        """Why the folder cannot be looked at now; empty while it can."""
         self._states: dict[Path, State] = self._look()
         self._seen = self._states
         self.loaded = Loaded()
@@ -62,21 +64,41 @@ class HotLists:
         """The hits of a read at that time (UTC), the most urgent first."""
         return self._matcher(read, at_ms)
 
+    @property
+    def status(self) -> str:
+        """What is not as usual, in a few words; empty where all is. May be asked from any thread."""
+        if self._failed:
+            return "hot lists not renewed: their folder cannot be read"
+        count = len(self.loaded.troubles)
+        return f"{count} hot list{'s' if count > 1 else ''} not as on disk, see the log" if count else ""
+
     def look(self) -> bool:
         """Load what has changed and has come to rest since; whether something had. What fails is logged."""
         try:
             states = self._look()
+            self._failed = ""
             resting, self._seen = states == self._seen, states
             if states == self._states or not resting:
                 return False
             self._states = states
             self._take(open_folder(self._folder, self._config, self.loaded, compile_apart))
         except HotListError as error:
-            _log.warning("hot lists: %s", error)
+            self._fail(str(error))
             return False
         return True
 
+    def _fail(self, reason: str) -> None:
+        """Told once, not at each look; the lists stay as they are."""
+        if reason != self._failed:
+            _log.warning("hot lists: %s", reason)
+        self._failed = reason
+
     def _look(self) -> dict[Path, State]:
+        """A folder that was named and is not there is an error: a disk that is away would look like no lists."""
+        if self._config.folder and not self._folder.is_dir():
+            raise HotListError(
+                f"{self._folder}: there is no such folder; make it, bring its disk back, or set hotlists.folder"
+            )
         return {path: state_of(path) for path in list_paths(self._folder)}
 
     def _take(self, loaded: Loaded) -> None:
