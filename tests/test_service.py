@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from helpers_parts import missing
 
-from edge_alpr.config import Config, EventConfig, GovernorConfig, StoreConfig, changed
+from edge_alpr.config import Config, EventConfig, GovernorConfig, StoreConfig, changed, load_config
 from edge_alpr.service import Manager, journal
 
 UNITS = sorted((Path(__file__).resolve().parents[1] / "deploy" / "systemd").glob("*.service"))
@@ -48,6 +48,20 @@ def test_a_unit_is_understood(unit: Path):
 def test_one_service_that_fails_stops_no_other():
     for unit in UNITS:
         assert not re.search(r"^(Requires|BindsTo|PartOf)=", unit.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_settings_of_the_units_need_no_home_and_keep_keys_apart(monkeypatch: pytest.MonkeyPatch):
+    """The units see no home and begin in /: what is left at a default there would not be found, or copied along."""
+    monkeypatch.delenv("HOME", raising=False)
+    config = load_config(UNITS[0].parent / "edge-alpr.toml")
+    keys = [config.store.key_file, config.store.signing_key, config.learning.key_file]
+    paths = [*keys, config.store.path, config.models.engines]
+    assert all(Path(path).is_absolute() for path in paths)
+    assert not any(Path(key).is_relative_to(config.store.path) for key in keys)
+    for unit in UNITS:
+        found = re.search(r"^StateDirectory=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
+        folders = [Path("/var/lib", name) for name in (found[1].split() if found else [])]
+        assert all(any(Path(path).is_relative_to(folder) for folder in folders) for path in paths), unit.name
 
 
 @pytest.fixture
