@@ -291,6 +291,8 @@ class Pipeline:
         found.searched = True
         if frame.plane is not None and self._look(frame, frame.plane, found):
             return
+        if frame.plane is not None and frame.look is None:  # without pixels to search it would be an empty street
+            raise SurfaceError("a frame on the GPU cannot be brought to the processor; set models.run_on = 'cpu'")
         with frame.on_host() as seen:
             self._search_on_host(seen, found)
 

@@ -25,13 +25,13 @@ from edge_alpr.config import (
     TrackConfig,
 )
 from edge_alpr.drive import Drive, Screen
-from edge_alpr.errors import SourceCorruptError
+from edge_alpr.errors import SourceCorruptError, SurfaceError
 from edge_alpr.evidence import canonical
 from edge_alpr.pipeline import Effort, Identity, Lane, Pipeline, Stages
 from edge_alpr.screen import show_summary, watching
 from edge_alpr.stages.event import EventMaker
 from edge_alpr.stages.track import CameraMotion, Tracker
-from edge_alpr.types import Crop, Detection, Event, Frame, Luma, Read
+from edge_alpr.types import Crop, Detection, DevicePlane, Event, Frame, Luma, Memory, Read
 
 FRAME_NS = 33_333_333
 
@@ -96,6 +96,16 @@ def test_every_camera_is_searched_however_few_frames_are(interval: int) -> None:
     views.play(12)
     assert views.searched == {"front": 12 // interval, "rear": 12 // interval}
     assert views.pipeline.counts.coasted == 24 - 24 // interval
+
+
+def test_a_frame_that_nobody_can_look_at_is_no_empty_street() -> None:
+    views = Views({"front": "B69BMA"})
+    unseen, plane = np.empty((0, 0), np.uint8), DevicePlane(256, 1280, 720, 1536, Memory.NVMM)
+    released: list[bool] = []
+    frame = Frame(unseen, 0, 0, 0, "front", release=lambda: released.append(True), memory=Memory.NVMM, plane=plane)
+    with pytest.raises(SurfaceError, match="run_on"):
+        views.pipeline.process(frame)
+    assert released == [True]
 
 
 # --- a drive
