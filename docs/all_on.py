@@ -15,11 +15,13 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,8 @@ class Clock:
     """Counts from the first frame on, as the networks are loaded then."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds, self.drive = seconds, None
+        self._seconds = seconds
+        self.drive: Drive | None = None
         self.first: tuple[float, float, int] | None = None
         self.last = (0.0, 0.0, 0)
 
@@ -81,13 +84,12 @@ def one(all_on: bool, pace: Pace, asked: argparse.Namespace) -> dict[str, Any]:
             (folder / "store" / "hotlists").mkdir(parents=True)
             (folder / "store" / "hotlists" / "stolen.csv").write_text(LISTED, encoding="utf-8")
             beside = stack.enter_context(Beside(folder, config, ports))
-            if asked.browser:
-                stack.enter_context(browser(folder, ports.display))
+        chromium = stack.enter_context(browser(folder, ports.display)) if all_on and asked.browser else 0
         time.sleep(SETTLE_S)
-        before, begin = spent(beside), time.monotonic()
+        before, begin = spent(beside, chromium), time.monotonic()
         command = [sys.executable, __file__, "--reader", str(config), "--pace", pace, "--seconds", str(asked.seconds)]
         told: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-        passed_s, after = time.monotonic() - begin, spent(beside)
+        passed_s, after = time.monotonic() - begin, spent(beside, chromium)
         time.sleep(1.0)
         told["beside"] = {name: (after[name] - before[name]) / passed_s for name in after}
         told["load"] = os.getloadavg()[0]
@@ -97,24 +99,41 @@ def one(all_on: bool, pace: Pace, asked: argparse.Namespace) -> dict[str, Any]:
     return told
 
 
-def browser(folder: Path, port: int) -> Any:
-    """A Chromium that nobody sees."""
+@contextmanager
+def browser(folder: Path, port: int) -> Iterator[int]:
+    """A Chromium that nobody sees; its process group."""
     program = shutil.which("chromium") or "chromium"
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/browser",
              "--window-size=1280,720", "--remote-debugging-port=0"]  # fmt: skip
-    stack, quiet = ExitStack(), subprocess.DEVNULL
+    quiet = subprocess.DEVNULL
     time.sleep(SETTLE_S)  # the server comes first
-    process = subprocess.Popen([program, *flags, f"http://127.0.0.1:{port}/"], stdout=quiet, stderr=quiet)
-    stack.callback(process.wait)
-    stack.callback(process.terminate)
-    return stack
+    command = [program, *flags, f"http://127.0.0.1:{port}/"]
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True) as process:
+        try:
+            yield process.pid
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
-def spent(beside: Beside | None) -> dict[str, float]:
+def spent(beside: Beside | None, chromium: int) -> dict[str, float]:
     """Processor seconds of all processes beside the reader, and of this one, which looks at the screen."""
     if beside is None:
         return {}
-    return {**{name: usage(pid).cpu_s for name, pid in beside.pids.items()}, "client": time.process_time()}
+    seconds = {name: usage(pid).cpu_s for name, pid in beside.pids.items()}
+    if chromium:
+        seconds["browser"] = sum(usage(pid).cpu_s for pid in members(chromium))
+    return {**seconds, "client": time.process_time()}
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (place / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                found.append(int(place.name))
+    return found
 
 
 def show(name: str, told: dict[str, Any]) -> None:

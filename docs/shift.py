@@ -99,7 +99,7 @@ class Samples:
             late = [(at, kb) for at, kb in taken if at >= self.minutes[-1] / 3]
             if name == "broker" or len(late) < 5:  # the broker is a new process each time
                 continue
-            fit, spread = np.polyfit(*np.array(late, float).T, 1, cov=True)
+            fit, spread = np.polyfit([at for at, _ in late], [float(kb) for _, kb in late], 1, cov=True)
             most = max(kb for _, kb in taken) / 1024
             at_third, at_end = late[0][1] / 1024, late[-1][1] / 1024
             print(f"{name}: {at_third:.1f} MB after a third, {at_end:.1f} MB at the end, {most:.1f} MB at most, "
