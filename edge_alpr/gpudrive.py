@@ -77,7 +77,8 @@ def open_gpu_drive(config: Config, hardware: Hardware, interpret: Interpret, sta
     except EdgeAlprError as error:
         if config.models.run_on == "gpu":
             raise
-        _log.info("no GPU in this drive: %s", error)
+        there = not isinstance(error, GpuError)  # a machine with a GPU that is not used is worth a word
+        _log.log(logging.WARNING if there else logging.INFO, "no GPU in this drive: %s", error)
         return None
 
 
@@ -85,9 +86,9 @@ def open_gpu_drive(config: Config, hardware: Hardware, interpret: Interpret, sta
 def opened_bench(config: Config, hardware: Hardware) -> Iterator[Bench]:
     """What networks on the GPU are opened with, while it is held. Raises an `EdgeAlprError` where there is none."""
     models = config.models
-    if models.run_on != "gpu" and (models.detector or models.reader):
-        raise ModelError("models of your own run on the processor; where there are graphs of them: run_on = 'gpu'")
     with _given_back(hardware.gpu()) as gpu:
+        if models.run_on != "gpu" and (models.detector or models.reader):
+            raise ModelError("models of your own run on the processor; where there are graphs of them: run_on = 'gpu'")
         folder = Path(models.engines).expanduser()
         recipe = hardware.recipe(folder)
         yield open_bench(folder, gpu, recipe, hardware.plans(folder, recipe))

@@ -11,7 +11,7 @@ from typing import Protocol
 from msgspec import UNSET, UnsetType
 
 from edge_alpr.config import EventConfig
-from edge_alpr.errors import GpuError, ModelError, SurfaceError
+from edge_alpr.errors import GpuError, ModelError, SurfaceError, SurfaceLostError
 from edge_alpr.evidence import UNREAD
 from edge_alpr.geometry import pixel_box
 from edge_alpr.gpuhealth import GpuHealth
@@ -39,6 +39,9 @@ from edge_alpr.types import (
     SmallLuma,
     Whereabouts,
 )
+
+MOST_BLIND = 5
+"""Frames in a row that neither GPU nor processor could look at: then the drive ends with an error."""
 
 
 class Motion(Protocol):
@@ -237,6 +240,8 @@ class Pipeline:
         self.effort = Effort()
         """May be changed between two frames."""
         self._lanes: dict[str, Lane] = {}
+        self._blind = 0
+        """Frames in a row that nobody could look at."""
         self.ended: list[Sighting] = []
         """The tracks that ended with the newest frame, or at the end of everything."""
         self.seen: list[Sighting] = []
@@ -293,8 +298,21 @@ class Pipeline:
             return
         if frame.plane is not None and frame.look is None:  # without pixels to search it would be an empty street
             raise SurfaceError("a frame on the GPU cannot be brought to the processor; set models.run_on = 'cpu'")
-        with frame.on_host() as seen:
-            self._search_on_host(seen, found)
+        try:
+            with frame.on_host() as seen:
+                self._search_on_host(seen, found)
+            self._blind = 0
+        except SurfaceLostError as error:
+            self._pass_over(found, error)
+
+    def _pass_over(self, found: Found, error: SurfaceLostError) -> None:
+        """A frame that neither could look at is only followed. Some of them in a row are no street, but the end."""
+        self._blind += 1
+        if self._blind >= MOST_BLIND:
+            raise error
+        if self._stages.on_gpu is not None:
+            self._stages.on_gpu.health.fault(error)
+        found.searched = False
 
     def _look(self, frame: Frame, plane: DevicePlane, found: Found) -> bool:
         """Have the GPU find and begin to read; False where it did not, and the frame is as it was."""

@@ -261,6 +261,23 @@ def test_a_call_that_fails_at_the_start_leaves_the_drive_to_another_rung(rig: Ri
     assert told(events) == [("confirmed", "7XKM482")]
 
 
+@pytest.mark.parametrize("failures", [1, 3])
+def test_a_frame_that_nobody_can_look_at_is_followed_and_the_drive_goes_on(
+    rig: Rig, short_on_cpu: Driven, failures: int
+) -> None:
+    rig.clip = rig.clip.with_stem("short")
+
+    def fail(frames: int) -> None:
+        if 10 <= frames < 10 + failures:
+            rig.fail("tensorrt", "execute_async_v3")
+            rig.trt.world.calls.clear()
+            rig.standin.fail("NvBufSurfaceMap")
+
+    summary, events = rig.drive(progress=fail)
+    assert summary.frames == short_on_cpu[0].frames
+    assert told(events) == told(short_on_cpu[1])
+
+
 def test_without_graphs_for_its_frames_the_processor_reads_and_says_why(
     rig: Rig, short_on_cpu: Driven, caplog: pytest.LogCaptureFixture
 ) -> None:

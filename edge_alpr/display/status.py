@@ -6,7 +6,11 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from edge_alpr.config import GovernorConfig
 from edge_alpr.ops.heartbeat import Heartbeat
+
+ENOUGH_FPS = GovernorConfig().enough_fps
+"""What a faster camera drops beyond so many frames a second is no loss."""
 
 Grade: TypeAlias = Literal["ok", "warn", "fail"]
 HOT_C = 85.0
@@ -128,6 +132,8 @@ def _pace(beat: Heartbeat | None) -> list[Item]:
     if beat.level is not None and beat.level.place:
         why = f" ({beat.level.reason})" if beat.level.reason else ""
         return [Item("warn", "pace", "doing less", f"Not keeping up: does less for each frame{why}")]
+    if all(camera.fps >= ENOUGH_FPS for camera in beat.cameras):
+        return [Item("ok", "pace", "keeping up", "Some frames are passed over, enough are read")]
     return [Item("warn", "pace", "drops frames", "Not keeping up: frames are dropped")]
 
 

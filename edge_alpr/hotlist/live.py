@@ -28,6 +28,7 @@ from edge_alpr.hotlist.status import write_status
 from edge_alpr.types import Match, Read
 
 _log = logging.getLogger(__name__)
+_PATIENCE_S = 5.0
 
 
 def now_ms() -> int:
@@ -132,4 +133,4 @@ class HotLists:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.join(_PATIENCE_S)  # a list that is being compiled keeps no drive from ending
