@@ -101,8 +101,9 @@ class Samples:
                 continue
             fit, spread = np.polyfit([at for at, _ in late], [float(kb) for _, kb in late], 1, cov=True)
             most = max(kb for _, kb in taken) / 1024
-            at_third, at_end = late[0][1] / 1024, late[-1][1] / 1024
-            print(f"{name}: {at_third:.1f} MB after a third, {at_end:.1f} MB at the end, {most:.1f} MB at most, "
+            thirds = [late[place][1] / 1024 for place in (0, len(late) // 2, -1)]
+            print(f"{name}: {thirds[0]:.1f} MB after a third, {thirds[1]:.1f} after two, {thirds[2]:.1f} at the end, "
+                  f"{most:.1f} at most; "
                   f"{fit[0]:+.1f} KB a minute, standard error {spread[0, 0] ** 0.5:.1f}")  # fmt: skip
         for name, sizes in self.sizes.items():
             half = len(sizes) // 2
