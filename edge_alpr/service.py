@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -106,3 +107,12 @@ def _notifier() -> Notify:
         notifier.notify(message.encode("utf-8").decode("latin-1"))  # it encodes as Latin-1, systemd wants UTF-8
 
     return notify
+
+
+def aside(what: Callable[[], None]) -> None:
+    """For a signal handler: do it on a thread of its own, soon.
+
+    The handler runs within whatever the main thread does. If that holds an event's lock just then, `Event.set` would
+    wait for it forever.
+    """
+    threading.Thread(target=what, daemon=True).start()

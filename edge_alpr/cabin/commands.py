@@ -68,11 +68,11 @@ def _run(settings: Config) -> None:
 
     from edge_alpr.cabin.run import Signs
     from edge_alpr.cabin.run import sound as run_sound
-    from edge_alpr.service import Manager
+    from edge_alpr.service import Manager, aside
 
     manager = Manager(os.environ)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: aside(stop.set))
     run_sound(settings, stop, Signs(manager.ready, manager.alive, manager.status))
     manager.stopping()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from edge_alpr.errors import EdgeAlprError
-from edge_alpr.service import Manager
+from edge_alpr.service import Manager, aside
 from edge_alpr.uplink.service import Uplink
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class _Handlers:
         self._again = number == signal.SIGHUP
         if self._again:
             self._manager.reloading()
-        self._running.stop()
+        aside(self._running.stop)
 
     def uplinks(self, make: Callable[[], Uplink]) -> Iterator[Uplink]:
         yield self._running
