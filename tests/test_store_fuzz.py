@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -96,7 +97,7 @@ def bodies(draw: st.DrawFn) -> Value:
         for key in path[:-1]:
             holder = holder[key]
         if draw(st.integers(0, 4)):
-            holder[path[-1]] = draw(SCALARS)
+            holder[path[-1]] = deepcopy(draw(SCALARS))  # the next change may go into it
         else:
             del holder[path[-1]]
     text = json.dumps(event, separators=(",", ":"), ensure_ascii=draw(st.booleans()))
