@@ -68,6 +68,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.ProgrammingError:
         raise
+    except OverflowError as error:  # a number that no column holds: something has changed the counter
+        raise StoreCorruptError(f"event store {path}: a number is out of range; it is damaged, put it aside") from error
     except sqlite3.Error as error:
         raise sql_trouble(error, path) from error
     except OSError as error:
