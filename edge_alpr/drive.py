@@ -132,6 +132,7 @@ class _Parts:
     pipeline: Pipeline
     position: Position
     lists: HotLists
+    look: Look | None
     sensors: Sensors
     steering: Steering | None
     learning: Learning
@@ -250,7 +251,9 @@ class Drive:
         stack.callback(self._close, learning)
         heart = self._heart(stack, source, pipeline, sensors)
         view = self._live_view(stack, pipeline)
-        return _Parts(started, source, dispatcher, pipeline, position, lists, sensors, steering, learning, heart, view)
+        return _Parts(
+            started, source, dispatcher, pipeline, position, lists, look, sensors, steering, learning, heart, view
+        )
 
     def _frame(self, found: Found, drive: _Parts) -> None:
         """The second half of a frame's way, and what others hear of it."""
@@ -261,7 +264,8 @@ class Drive:
             took, now = read - found.begun_ns, time.monotonic_ns()
             drive.steering.frame(found.stamp_ns, took, found.searched, now, found.camera_id)
             drive.heart.govern(drive.steering.governor)
-        self._screen.status(_status(drive.steering, drive.source, drive.position.status, drive.lists.status))
+        others = drive.position.status, drive.lists.status, drive.look.health.status if drive.look else ""
+        self._screen.status(_status(drive.steering, drive.source, *others))
         self._news(news, drive)
         drive.view.show(found, pipeline.seen)
         if found.searched:
@@ -435,7 +439,7 @@ def sharing(config: Config) -> Config:
 
 
 def _status(steering: Steering | None, source: FrameSource, *others: str) -> str:
-    """What is not as usual: the governor's level, cameras that are gone, and what others say: receiver, hot lists."""
+    """What is not as usual: the governor's level, cameras that are gone, what receiver, hot lists and GPU say."""
     level = steering.governor.status if steering else ""
     lost = [f"{name} lost" for name, counters in source.counters.cameras.items() if counters.lost]
     return "; ".join(filter(None, [level, *lost, *others]))

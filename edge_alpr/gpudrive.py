@@ -39,6 +39,8 @@ class Hardware:
     recipe: Callable[[Path], Recipe]
     """Of the board, for a folder of graphs."""
     plans: Callable[[Path, Recipe], PlanReader]
+    expected: bool = False
+    """Whether such a machine has a GPU: then one that cannot be had is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ def this_hardware(root: Path = Path("/")) -> Hardware:
         frames=_nvmm_frames if jetson else _cuda_frames,
         recipe=lambda folder: own_recipe(folder, open_board(root).name, jetson),
         plans=partial(_plans, root),
+        expected=jetson,
     )
 
 
@@ -77,8 +80,9 @@ def open_gpu_drive(config: Config, hardware: Hardware, interpret: Interpret, sta
     except EdgeAlprError as error:
         if config.models.run_on == "gpu":
             raise
-        there = not isinstance(error, GpuError)  # a machine with a GPU that is not used is worth a word
-        _log.log(logging.WARNING if there else logging.INFO, "no GPU in this drive: %s", error)
+        absent = isinstance(error, GpuError) and not error.status  # no driver is installed
+        quiet = absent and not hardware.expected
+        _log.log(logging.INFO if quiet else logging.WARNING, "no GPU in this drive: %s", error)
         return None
 
 

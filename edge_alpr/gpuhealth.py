@@ -25,6 +25,11 @@ class GpuHealth:
         self._given_up = given_up
         self._lock = threading.Lock()
 
+    @property
+    def status(self) -> str:
+        """What is not as usual, in a few words; empty where all is."""
+        return "GPU given up, the processor reads" if self.lost else ""
+
     def good(self) -> None:
         """A frame went through."""
         self._row = 0
@@ -46,6 +51,6 @@ class GpuHealth:
             self._row += 1
             last = isinstance(error, GpuLostError) or self._row >= MOST_IN_A_ROW
             if self._row == 1 and not last:
-                _log.warning("the GPU failed for a frame, the processor read it: %s", reason)
+                _log.warning("the GPU failed for a frame; the processor reads it, else it is passed over: %s", reason)
         if last:
             self.give_up(reason)

@@ -52,7 +52,7 @@ def checked_driver() -> Iterator[Driver]:
     gc.collect()
     complaint, alive = standin.complaint, standin.alive
     standin.reset()
-    assert (complaint, alive) == ("", {})
+    assert (complaint, alive) == ("", {}), (complaint, alive)
 
 
 class Driver:

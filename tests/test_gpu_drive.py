@@ -6,9 +6,10 @@ Surfaces, CUDA and TensorRT are stand-ins, decoder, buffers, networks and all el
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -24,17 +25,19 @@ pytest.importorskip("onnx", reason="the graphs for the GPU are composed with onn
 from helpers_camera import run_pipeline
 from helpers_engines import put_graphs
 from helpers_gpu import PROFILES, Driver, checked_driver, standin_tensorrt
-from helpers_nvmm import Layout, Standin, board
+from helpers_nvmm import NOTHING, Layout, Standin, board
 
 from edge_alpr.config import Config, DetectConfig, ModelsConfig, OutputConfig, SourceConfig, StoreConfig
 from edge_alpr.doctor.gpu import gpu
 from edge_alpr.drive import Drive, Screen, Summary
-from edge_alpr.errors import GpuError
+from edge_alpr.errors import GpuError, SurfaceLostError
 from edge_alpr.gpudrive import Hardware
 from edge_alpr.infer.cuda import EglImage, open_gpu
 from edge_alpr.infer.recipe import load_recipes
-from edge_alpr.types import Event
-from export.compose import Plane
+from edge_alpr.onplane import Looked, OnPlane
+from edge_alpr.pipeline import MOST_BLIND
+from edge_alpr.types import DevicePlane, Event
+from export.compose import Plane, bytes_out
 
 FRAMES, SHORT, START = 89, 29, 9
 """Of the clips; the last picture of what is cut out is one that others are made of."""
@@ -58,6 +61,8 @@ class Rig:
     thor: bool
     pitch: int = 1536
     look_again: bool = True
+    said: set[str] = field(default_factory=set)
+    """What the screen was told that is not as usual."""
 
     def hardware(self) -> Hardware:
         return Hardware(
@@ -81,8 +86,9 @@ class Rig:
     def drive(
         self, name: str = "gpu", run_on: str = "gpu", progress: Callable[[int], None] = lambda frames: None
     ) -> Driven:
+        self.said.clear()
         with board(self.standin, Layout(pitch=self.pitch, thor=self.thor)):
-            screen = Screen(progress=progress)
+            screen = Screen(progress=progress, status=self.said.add)
             summary = Drive(self.config(name, run_on), screen, hardware=self.hardware()).run()
             gc.collect()
         return summary, events_in(self.folder / f"{name}.jsonl")
@@ -182,7 +188,7 @@ def test_the_events_are_those_of_the_processor(
         assert [life(event) for event in events] == [life(event) for event in on_cpu[1]]
         assert len(told(events)) == (3 if clip == "clip" else 1)
         for event, other in zip(events, on_cpu[1], strict=True):
-            assert event.score == pytest.approx(other.score, abs=0.05)
+            assert event.score == pytest.approx(other.score, abs=0.02)
             assert {part.partition(":")[0] for part in event.models.values()} == {"tensorrt"}
         assert {part.partition(":")[0] for part in summary.models.values()} == {"tensorrt"}
 
@@ -206,8 +212,7 @@ def test_little_comes_back_for_any_frame(rig: Rig, monkeypatch: pytest.MonkeyPat
     seen = [0]
     rig.drive(progress=lambda frames: seen.append(rig.driver.downloaded))
     costs = np.diff(seen)[1:]  # with the first frame the networks are tried
-    assert 0 < costs.max() < LIMIT
-    assert costs[-1] > 0
+    assert costs.max() == bytes_out(4) < LIMIT  # with four plates in view
 
 
 FAULTS = (
@@ -261,20 +266,39 @@ def test_a_call_that_fails_at_the_start_leaves_the_drive_to_another_rung(rig: Ri
     assert told(events) == [("confirmed", "7XKM482")]
 
 
-@pytest.mark.parametrize("failures", [1, 3])
-def test_a_frame_that_nobody_can_look_at_is_followed_and_the_drive_goes_on(
-    rig: Rig, short_on_cpu: Driven, failures: int
+@pytest.mark.parametrize("blind", [1, MOST_BLIND - 1, MOST_BLIND])
+def test_frames_that_nobody_can_look_at_are_followed_but_not_for_long(
+    rig: Rig, short_on_cpu: Driven, monkeypatch: pytest.MonkeyPatch, blind: int
 ) -> None:
     rig.clip = rig.clip.with_stem("short")
+    monkeypatch.setattr("edge_alpr.drive.usable_cores", lambda: 1)  # in turn, so that the failures meet one frame
+    monkeypatch.setattr("edge_alpr.gpuhealth.MOST_IN_A_ROW", 99)
+    look, left = OnPlane.start, [0]
+
+    def start(self: OnPlane, plane: DevicePlane, most: int | None = None) -> Looked:
+        if left[0] > 0:
+            left[0] -= 1
+            rig.standin.fail("NvBufSurfaceMap")
+            raise GpuError("made to fail", status=1)
+        return look(self, plane, most)
 
     def fail(frames: int) -> None:
-        if 10 <= frames < 10 + failures:
-            rig.fail("tensorrt", "execute_async_v3")
-            rig.trt.world.calls.clear()
-            rig.standin.fail("NvBufSurfaceMap")
+        if frames == 12:
+            left[0] = blind
 
+    monkeypatch.setattr(OnPlane, "start", start)
+    if blind == MOST_BLIND:
+        with pytest.raises(SurfaceLostError, match="NvBufSurfaceMap gave -1"):
+            rig.drive(progress=fail)
+        gc.collect()  # the error holds what its traceback saw
+        deadline = time.monotonic() + 20
+        while rig.standin.held() != NOTHING and time.monotonic() < deadline:
+            time.sleep(0.01)  # a thread of GStreamer's that ends may be the last to hold a buffer
+        assert rig.standin.held() == NOTHING
+        return
     summary, events = rig.drive(progress=fail)
-    assert summary.frames == short_on_cpu[0].frames
+    assert (summary.frames, summary.coasted) == (short_on_cpu[0].frames, blind)
+    assert summary.gpu_faults == 2 * blind
     assert told(events) == told(short_on_cpu[1])
 
 
@@ -302,6 +326,7 @@ def test_a_gpu_that_goes_away_leaves_the_drive_to_the_processor(
     assert summary.frames == on_cpu[0].frames
     assert summary.gpu_lost
     assert "the GPU is given up, the processor reads from now on" in caplog.text
+    assert "GPU given up, the processor reads" in rig.said
     assert told(events) == told(on_cpu[1])
     assert [event.models["detector"].partition(":")[0] for event in events if event.state == "confirmed"] == [
         "tensorrt", "onnxruntime-cpu", "onnxruntime-cpu",

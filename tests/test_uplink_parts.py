@@ -16,17 +16,20 @@ from pathlib import Path
 import msgspec
 import pytest
 from helpers_sinks import make_event
-from helpers_uplink import make_hit
+from helpers_uplink import free_port, make_hit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_alpr.config import PrivacyConfig
+from edge_alpr.config import Config, PrivacyConfig, StoreConfig, WebhookConfig
 from edge_alpr.errors import StoreError
 from edge_alpr.ops.heartbeat import BoardBeat, CameraBeat, Heartbeat
+from edge_alpr.service import Manager
 from edge_alpr.sinks.outbox import FILE, OutboxFile, Saved, peek
+from edge_alpr.sinks.store import EventStore
 from edge_alpr.types import Event, RegionGuess
 from edge_alpr.uplink.metrics import DriveCollector, serving
 from edge_alpr.uplink.outgoing import idempotency_key, outgoing
+from edge_alpr.uplink.service import Uplink
 from edge_alpr.uplink.shapes import DIALECTS
 from edge_alpr.uplink.waiting import Waiting
 
@@ -156,6 +159,25 @@ def test_plate_recognizer_hears_lower_case():
     assert (told["hook"]["event"], told["data"]["camera_id"]) == ("recognition", "camera0")
     assert (result["plate"], result["score"], result["box"]["xmin"]) == ("b0007xo", 0.97, 500)
     assert [c["plate"] for c in result["candidates"]] == ["b0007xo", "b0007x0"]
+
+
+def test_a_store_that_cannot_be_read_is_told_once_and_stands_in_the_status(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    sealed = StoreConfig(path=str(tmp_path / "store"), encrypt=True, key_file=str(tmp_path / "key"))
+    with EventStore(tmp_path / "store", sealed) as store:
+        store.append(make_hit())
+    config = Config(
+        store=msgspec.structs.replace(sealed, key_file=str(tmp_path / "another")),
+        webhooks=(WebhookConfig(name="police", url=f"http://127.0.0.1:{free_port()}/"),),
+    )
+    said: list[str] = []
+    manager = Manager({})
+    manager.status = said.append  # type: ignore[method-assign]
+    Uplink(config, manager, look_s=0.01).run(1.5)
+    told = [record.message for record in caplog.records if "the store cannot be looked at" in record.message]
+    assert len(told) == 1 and "key" in told[0]
+    assert "key" in said[-1]
 
 
 @pytest.fixture

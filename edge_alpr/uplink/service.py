@@ -56,6 +56,8 @@ class Uplink:
         self._stop = threading.Event()
         self._look_again = True
         self._save_fails = False
+        self._unseen = ""
+        """Why the store cannot be looked at now; empty while it can, or while there is none yet."""
         self._fault: BaseException | None = None
 
     def stop(self) -> None:
@@ -98,7 +100,8 @@ class Uplink:
                 self._save(outbox, links)
                 _tell_beat(beats, links)
                 self._manager.alive()
-                self._manager.status("; ".join(_still(link) for link in links if link.waiting.trouble))
+                troubles = [_still(link) for link in links if link.waiting.trouble]
+                self._manager.status("; ".join(filter(None, [self._unseen, *troubles])))
                 next_save = now + _SAVE_S
             done = once and not self._look_again and not any(len(link.waiting) for link in links)
             if done or (limit_s is not None and now - start >= limit_s):
@@ -109,13 +112,17 @@ class Uplink:
         """Note what is new in the store."""
         try:
             if not (source.changed() or self._look_again):
+                self._unseen = ""
                 return
             self._look_again = True
             last = source.last_seq()
             full = [_look_through(source, link, last) for link in links if last is not None]
             self._look_again = any(full)
+            self._unseen = ""
         except StoreError as error:
-            _log.info("the store cannot be looked at now: %s", error)
+            if str(error) != self._unseen:  # told once, not at each look
+                _log.warning("the store cannot be looked at, and it is tried again: %s", error)
+            self._unseen = str(error)
 
     def _save(self, outbox: OutboxFile, links: list[Link]) -> None:
         for link in links:
