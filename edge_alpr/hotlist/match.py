@@ -192,9 +192,3 @@ class Matcher:
             list_age_s=one.age_s(at_ms),
             stale=one.stale(at_ms, self.config.stale_after_h),
         )
-
-
-def hit_keys(matches: Iterable[Match]) -> frozenset[tuple[str, str]]:
-    """Which entries of which lists were hit."""
-    return frozenset((match.list, match.entry) for match in matches)
-
