@@ -148,3 +148,23 @@ class GpuLostError(GpuError):
 
 class LinkError(EdgeAlprError):
     """A link out (MQTT, webhook, metrics) cannot be set up as configured, or events still wait for one."""
+
+
+class UpdateError(EdgeAlprError):
+    """An update cannot be had, kept or installed. What runs is untouched."""
+
+
+class UpdateRefusedError(UpdateError):
+    """What the servers sent must not be used: wrongly signed, expired, older, mixed, too long, or not for this car."""
+
+
+class UpdateUnreachableError(UpdateError):
+    """The servers cannot be reached, or stopped in the middle; trying again later may help."""
+
+
+class UpdateSpaceError(UpdateError):
+    """There is no room for it on the data partition."""
+
+
+class SlotError(UpdateError):
+    """The boot loader or RAUC cannot do what is asked."""
