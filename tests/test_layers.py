@@ -23,7 +23,7 @@ LAYERS = (
     "app doctor",
     "drive",
     "screen stills assess bench label service records",
-    "shelf build uplink display cabin",
+    "shelf build uplink display cabin update",
     "cli",
 )
 
@@ -44,7 +44,9 @@ VENDORS = {
     "sdnotify": {"service"},
     "logging_journald": {"service"},
     "paho": {"uplink"},
-    "urllib3": {"uplink"},
+    "urllib3": {"uplink", "ota"},
+    "tuf": {"ota"},
+    "securesystemslib": {"ota"},
     "tenacity": {"uplink"},
     "prometheus_client": {"uplink"},
     "torch": set(),

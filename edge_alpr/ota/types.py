@@ -85,10 +85,10 @@ class Repository(Protocol):
     """The servers' side, seen from the car. All errors are `UpdateError`s."""
 
     def wanted(self, car: Car) -> Sequence[Target]:
-        """What this car is to run now, at most one target a unit: told by the director, known to the image repository."""
+        """What this car is to run now, at most one target a unit: told by the director, known to the other."""
 
     def download(self, target: Target, path: Path, progress: Progress) -> None:
-        """Fetch its file to `path`, going on where an earlier try ended; what is there afterwards is whole and verified."""
+        """Fetch its file to `path`, going on where an earlier try ended; afterwards it is there, whole and verified."""
 
 
 class BootSlots(Protocol):
@@ -98,7 +98,7 @@ class BootSlots(Protocol):
         """How things are now."""
 
     def install(self, bundle: Path, progress: Progress) -> None:
-        """Write the side that does not run and make it primary. Cut anywhere, the running side stays whole and primary."""
+        """Write the side that does not run, then make it primary. Cut anywhere, the running side stays whole."""
 
     def mark_good(self) -> None:
         """The side that runs is to stay."""
