@@ -27,6 +27,8 @@ _DECISIVE = 3.0
 """Evidence in nats that makes one of two like texts the right one."""
 _SURE_READS, _SURE_AGREEMENT, _SURE_SCORE = 3, 0.6, 0.95
 """What two like texts must each have to be taken as two vehicles though never seen side by side."""
+_PLAIN_READS, _PLAIN_AGREEMENT, _PLAIN_SCORE = 6, 0.95, 0.99
+"""The same for texts that differ only in characters that are taken for one another; the score is of each character."""
 _ENOUGH_READS = 5
 """More reads of one track make its text no surer beside another one."""
 _LEAST = 1e-4
@@ -201,8 +203,9 @@ def preference(old: Sighting, new: Sighting) -> float:
 def _are_two(old: Sighting, new: Sighting) -> bool:
     """Whether both texts are sure, of one length, and differ as misreads usually do not."""
     mine, theirs = canonical(old.read.plate), canonical(new.read.plate)
-    unusual = len(mine) == len(theirs) and not only_confusable(mine, theirs)
-    return unusual and _is_sure(old) and _is_sure(new)
+    if len(mine) != len(theirs) or not (_is_sure(old) and _is_sure(new)):
+        return False
+    return not only_confusable(mine, theirs) or (_is_plain(old) and _is_plain(new))
 
 
 def _are_part_and_whole(one: Sighting, other: Sighting) -> bool:
@@ -219,6 +222,15 @@ def is_rest(part: str, whole: str) -> bool:
     if len(part) <= _LEAST_PART or len(part) >= len(whole):
         return False
     return whole.startswith(part[:-1]) or whole.endswith(part[1:])
+
+
+def _is_plain(sighting: Sighting) -> bool:
+    """Whether so many reads agree, each character sure, that not even an easy misread is likely."""
+    return (
+        sighting.reads >= _PLAIN_READS
+        and sighting.agreement >= _PLAIN_AGREEMENT
+        and min(sighting.read.char_scores, default=0.0) >= _PLAIN_SCORE
+    )
 
 
 def _is_sure(sighting: Sighting) -> bool:

@@ -280,6 +280,16 @@ def test_two_texts_read_for_sure_that_differ_unusually_are_two_vehicles() -> Non
     assert driver.passage("B1O7TAX", 30, 3) == []
 
 
+@pytest.mark.parametrize(("reads", "sure", "vehicles"), [(8, 0.999, 2), (5, 0.999, 1), (8, 0.98, 1)])
+def test_an_easy_misread_is_another_vehicle_only_where_many_reads_leave_no_doubt(reads, sure, vehicles) -> None:
+    driver = Driver()
+    for track, (text, at_s) in enumerate((("B18TAX", 10), ("B1BTAX", 20)), 1):
+        for count in range(1, reads + 1):
+            driver.see(sighting(text, at_s + count / 30, track, reads=count, sure=sure))
+        driver.see(sighting(text, at_s + 1, track, reads=reads, sure=sure, lost=True))
+    assert len([text for state, text in said(driver.told) if state == "confirmed"]) == vehicles
+
+
 def test_a_misread_once_confirmed_is_corrected_by_a_better_track() -> None:
     driver = Driver()
     driver.see(sighting("B69BHA", 10, sure=0.985))

@@ -10,7 +10,7 @@ import os
 import numpy as np
 import pytest
 from helpers_scenes import Scenario, notified, play, taken_back, varied
-from scenes import KNOWN_LIMIT, SCENARIOS
+from scenes import SCENARIOS
 
 from edge_alpr.app import Models, open_models
 from edge_alpr.config import Config, ModelsConfig
@@ -41,11 +41,6 @@ def test_each_passage_is_told_once_and_nothing_else(scenario: Scenario, models: 
 
 def test_the_rest_of_a_hidden_plate_is_no_vehicle_of_its_own(models: Models) -> None:
     check(varied(SCENARIOS[0], SEEDED), models)
-
-
-def test_alike_but_for_an_easy_misread_and_never_seen_together_they_are_one(models: Models) -> None:
-    """A known limit: a misread is likelier than such a second vehicle. See docs/scenarios.md."""
-    check(KNOWN_LIMIT, models)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import pytest
 from helpers_scenes import Lists, Scenario, notified, play
-from scenes import KNOWN_LIMIT, SCENARIOS, Shot, parked
+from scenes import LOOKALIKES, SCENARIOS, Shot, parked
 
 from edge_alpr.app import Models, open_models
 from edge_alpr.config import Config, ModelsConfig
@@ -60,11 +60,11 @@ def test_a_list_that_comes_while_the_plate_is_in_view_is_told_at_once() -> None:
 
 
 def test_a_hit_is_told_though_a_look_alike_was() -> None:
-    events = confirmed(KNOWN_LIMIT, stolen=(0, ("AB1BNPV",)))
+    events = confirmed(LOOKALIKES, stolen=(0, ("AB1BNPV",)))
     assert notified(events) == ["AB18NPV", "AB1BNPV"]
     assert hits(events, "AB1BNPV") == [("stolen", ())]
 
 
 def test_a_look_alike_is_told_though_a_hit_was_only_where_it_hits_too() -> None:
-    both = confirmed(KNOWN_LIMIT, stolen=(0, ("AB18NPV",)), watched=(0, ("AB1BNPV",)))
+    both = confirmed(LOOKALIKES, stolen=(0, ("AB18NPV",)), watched=(0, ("AB1BNPV",)))
     assert [hits(both, plate) for plate in ("AB18NPV", "AB1BNPV")] == [[("stolen", ())], [("watched", ())]]
