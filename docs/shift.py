@@ -20,7 +20,6 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from beside import Beside, Ports, usage, write_config
 from traffic import Shift, Traffic
 
@@ -94,17 +93,17 @@ class Samples:
             self.sizes.setdefault(name, []).append(size)
 
     def show(self) -> None:
-        """Growth over the last two thirds, and the largest sizes of each half."""
+        """Memory after each third, and the largest sizes of each half."""
         for name, taken in self.rss.items():
             late = [(at, kb) for at, kb in taken if at >= self.minutes[-1] / 3]
             if name == "broker" or len(late) < 5:  # the broker is a new process each time
                 continue
-            fit, spread = np.polyfit([at for at, _ in late], [float(kb) for _, kb in late], 1, cov=True)
-            most = max(kb for _, kb in taken) / 1024
-            thirds = [late[place][1] / 1024 for place in (0, len(late) // 2, -1)]
-            print(f"{name}: {thirds[0]:.1f} MB after a third, {thirds[1]:.1f} after two, {thirds[2]:.1f} at the end, "
-                  f"{most:.1f} at most; "
-                  f"{fit[0]:+.1f} KB a minute, standard error {spread[0, 0] ** 0.5:.1f}")  # fmt: skip
+            thirds = [late[place][1] for place in (0, len(late) // 2, -1)]
+            most = max(kb for _, kb in taken)
+            print(f"{name}: {thirds[0] / 1024:.1f} MB after a third, {thirds[1] / 1024:.1f} after two, "
+                  f"{thirds[2] / 1024:.1f} at the end, {most / 1024:.1f} at most; "
+                  f"{thirds[1] - thirds[0]:+d} KB in the second third, "
+                  f"{thirds[2] - thirds[1]:+d} in the last")  # fmt: skip
         for name, sizes in self.sizes.items():
             half = len(sizes) // 2
             first, second = max(sizes[:half]) / 1e6, max(sizes[half:]) / 1e6
