@@ -60,7 +60,8 @@ def configured(folder: Path, text: str = "", **display: object) -> Path:
     values = {"runtime": str(folder / "run"), **display}
     lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
     path = folder / "car.toml"
-    path.write_text(f'[store]\npath = "{folder / "store"}"\n[display]\n{lines}\n{text}\n')
+    store = f'[store]\npath = "{folder / "store"}"\nsigning_key = "{folder / "signing-key"}"'
+    path.write_text(f"{store}\n[display]\n{lines}\n{text}\n")
     return path
 
 

@@ -33,6 +33,7 @@ pytest.importorskip("uvicorn", reason="the page takes the extra `display`")
 from edge_alpr.display.gate import Sessions
 from edge_alpr.display.kiosk import Kiosk, kiosk_command
 from edge_alpr.display.secret import Password, hash_password
+from edge_alpr.sinks.audit import check_audit
 
 FUZZ = int(os.environ.get("EDGE_ALPR_FUZZ_EXAMPLES", "150"))
 SECRET = "open, sesame"
@@ -143,6 +144,9 @@ def test_marks_are_set_and_cleared_and_only_of_passages_that_are_there(served: S
     (mark,) = Marks(served.folder / "store").of(UUID)
     assert (mark.name, mark.who) == ("acknowledged", "screen")
     assert json.loads(served.ask("/marks", "POST", {**MARK, "set": False})[2]) == {"marks": []}
+    noted = [json.loads(line) for line in (served.folder / "store" / "audit.jsonl").read_text().splitlines()]
+    assert [one["action"] for one in noted[-2:] if one["by"] == "screen"] == ["acknowledged", "not acknowledged"]
+    assert check_audit(served.folder / "store").problem == ""
     assert served.ask("/marks", "POST", {**MARK, "uuid": "nobody"})[0] == 404
     for wrong in ({}, {**MARK, "name": "nice"}, {**MARK, "more": 1}, [], b"{", b"\xff", b"x" * 9000):
         assert served.ask("/marks", "POST", wrong)[0] == 400

@@ -202,7 +202,7 @@ class Speaker:
 def cabin(at: Path, speaker: Speaker, buttons: ButtonsConfig | None = None, **settings: Any) -> Iterator[EventStore]:
     """A drive's store, with the sound process beside it."""
     config = Config(
-        store=StoreConfig(path=str(at / "store")),
+        store=StoreConfig(path=str(at / "store"), signing_key=str(at / "signing-key")),
         sound=SoundConfig(player=speaker.command, **{"speech": "off"} | settings),
         buttons=buttons or ButtonsConfig(),
     )
@@ -246,7 +246,8 @@ def test_old_events_are_no_news_and_the_urgent_one_goes_first(tmp_path: Path) ->
 
 def test_a_hit_while_the_store_is_made_or_cannot_be_read_is_heard_later(tmp_path: Path) -> None:
     speaker, stop, folder = Speaker(tmp_path), threading.Event(), tmp_path / "store"
-    config = Config(store=StoreConfig(path=str(folder)), sound=SoundConfig(player=speaker.command, speech="off"))
+    config = Config(store=StoreConfig(path=str(folder), signing_key=str(tmp_path / "signing-key")),
+                    sound=SoundConfig(player=speaker.command, speech="off"))  # fmt: skip
     thread = threading.Thread(target=sound, args=(config, stop))
     thread.start()
     try:

@@ -18,6 +18,7 @@ from edge_alpr.cabin.tones import TICK
 from edge_alpr.config import Config
 from edge_alpr.device.buttons import Action, listen
 from edge_alpr.errors import StoreError
+from edge_alpr.records.marking import mark
 from edge_alpr.sinks.marks import Marks
 from edge_alpr.sinks.store import FILE
 from edge_alpr.sinks.view import StoreView
@@ -52,7 +53,7 @@ class Cabin:
 
     def __init__(self, config: Config, ringer: Ringer) -> None:
         folder = Path(config.store.path).expanduser()
-        self._marks = Marks(folder)
+        self._store, self._marks = config.store, Marks(folder)
         self.muting = Muting(folder, config.sound)
         self._ringer = ringer
         self._passages = Passages(config.sound.language, config.sound.every_plate)
@@ -90,7 +91,7 @@ class Cabin:
             if action == "mute":
                 self.muting.toggle()
             elif uuid:
-                self._marks.set(uuid, action, "button")
+                mark(self._store, uuid, action, True, "button")
                 self._ringer.silence(uuid)
         except (StoreError, OSError) as error:
             _log.warning("button %s: %s", action, error)
@@ -99,9 +100,9 @@ class Cabin:
 
     def seen_to(self, since_ms: int) -> None:
         """What was marked on the screen meanwhile needs to be heard no more."""
-        for mark in self._marks.since(since_ms):
-            if mark.name != "locked":
-                self._ringer.silence(mark.uuid)
+        for one in self._marks.since(since_ms):
+            if one.name != "locked":
+                self._ringer.silence(one.uuid)
 
 
 def sound(config: Config, stop: threading.Event, signs: Signs = UNHEARD) -> None:

@@ -18,6 +18,7 @@ from edge_alpr.display.history import Only, look_back
 from edge_alpr.display.hub import Hub
 from edge_alpr.display.watch import Watcher
 from edge_alpr.errors import DisplayError
+from edge_alpr.records.marking import mark
 from edge_alpr.sinks.marks import Marks, Name
 from edge_alpr.sinks.view import StoreView
 
@@ -138,12 +139,8 @@ class Page:
         with StoreView(self._folder, self._store) as view:
             if not view.states(said.uuid):
                 return None
-        marks = Marks(self._folder)
-        if said.set:
-            marks.set(said.uuid, said.name, "screen")
-        else:
-            marks.clear(said.uuid, said.name)
-        return [mark.name for mark in marks.of(said.uuid)]
+        mark(self._store, said.uuid, said.name, said.set, "screen")
+        return [one.name for one in Marks(self._folder).of(said.uuid)]
 
 
 class BadRequestError(DisplayError):
