@@ -24,6 +24,7 @@ from edge_alpr.device.host import usable_cores
 from edge_alpr.errors import SourceError
 from edge_alpr.gpudrive import GpuDrive, Hardware, open_gpu_drive, this_hardware
 from edge_alpr.hotlist.live import HotLists
+from edge_alpr.hotlist.status import read_status
 from edge_alpr.infer.looking import Look
 from edge_alpr.infer.onnx import MOST_THREADS
 from edge_alpr.ops.governor import Governor, limits_on
@@ -349,6 +350,7 @@ class Drive:
             lambda: (self.summary.confirmed, self.summary.withdrawn),
             lambda: pipeline.models,
             pipeline.timings.stages["total"],
+            lambda: read_status(Path(self._config.store.path)),
         )
         sinks = heart_sinks(self._config, source.info.live, stack)
         heart = Heart(signs, sinks, self._config.output.heartbeat_s)

@@ -19,10 +19,21 @@ from edge_alpr.device import BoardReading
 from edge_alpr.doctor.drive import heartbeat as examine_drive
 from edge_alpr.drive import Drive, Screen
 from edge_alpr.errors import CameraLostError, SinkError
+from edge_alpr.hotlist.status import ListStatus, Status
 from edge_alpr.ops.governor import Conditions, Governor
 from edge_alpr.ops.heart import Heart, Signs
 from edge_alpr.ops.heart_sinks import newest_in
-from edge_alpr.ops.heartbeat import CameraBeat, Heartbeat, LevelBeat, Mark, camera_beats, keeping_up, percentiles
+from edge_alpr.ops.heartbeat import (
+    CameraBeat,
+    Heartbeat,
+    LevelBeat,
+    ListBeat,
+    Mark,
+    camera_beats,
+    keeping_up,
+    list_beats,
+    percentiles,
+)
 from edge_alpr.ops.steering import Sensors
 from edge_alpr.timings import Recent
 from edge_alpr.types import SourceCounters
@@ -124,6 +135,17 @@ def test_a_heartbeat_says_how_the_drive_is() -> None:
 
 def replace_frames(beat: CameraBeat, frames: int, seconds: float) -> CameraBeat:
     return msgspec.structs.replace(beat, frames=frames, fps=pytest.approx(frames / seconds, rel=0.05))
+
+
+def test_hot_lists_are_told_with_their_age_and_what_is_wrong() -> None:
+    hour_ms = 3_600_000
+    good = ListStatus("stolen", "stolen.csv", 4, 1, 5, "", "", "", "", 100 * hour_ms, 0, 130 * hour_ms, "not taken")
+    status = Status(0, 0.1, 0.5, (good,), {"wanted.csv": "not signed"})
+    stolen = ListBeat(name="stolen", entries=4, age_h=29.5, stale=False, trouble="not taken")
+    wanted = ListBeat(name="wanted.csv", entries=0, age_h=0.0, stale=False, trouble="not signed")
+    assert list_beats(status, round(129.5 * hour_ms)) == (stolen, wanted)
+    assert list_beats(status, 130 * hour_ms)[0].stale
+    assert list_beats(None, 0) == ()
 
 
 def test_however_seldom_they_are_the_first_comes_soon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,19 @@ from typing_extensions import Self
 from edge_alpr import __version__
 from edge_alpr.device import BoardReading
 from edge_alpr.device.host import name_this_thread, rss_mb
+from edge_alpr.hotlist.status import Status
 from edge_alpr.ops.governor import Governor
 from edge_alpr.ops.heart_sinks import HeartSink
-from edge_alpr.ops.heartbeat import BoardBeat, Heartbeat, LevelBeat, Mark, camera_beats, keeping_up, percentiles
+from edge_alpr.ops.heartbeat import (
+    BoardBeat,
+    Heartbeat,
+    LevelBeat,
+    Mark,
+    camera_beats,
+    keeping_up,
+    list_beats,
+    percentiles,
+)
 from edge_alpr.pipeline import iso_utc
 from edge_alpr.timings import Recent
 from edge_alpr.types import SourceCounters
@@ -46,6 +56,8 @@ class Signs:
     models: Callable[[], dict[str, str]]
     spent: Recent
     """Milliseconds of each searched frame, in hand to told."""
+    lists: Callable[[], Status | None] = lambda: None
+    """What is known of the hot lists."""
 
 
 class Heart:
@@ -125,6 +137,7 @@ class Heart:
             withdrawn=withdrawn,
             models=signs.models(),
             software=__version__,
+            hot_lists=list_beats(signs.lists(), time.time_ns() // 1_000_000),
         )
 
     def _send(self, beat: Heartbeat) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from edge_alpr.hotlist.status import Status
 from edge_alpr.ops.governor import Governor
 from edge_alpr.types import SourceCounters
 
@@ -56,6 +57,18 @@ class BoardBeat(msgspec.Struct, frozen=True, kw_only=True):
     power_mode: str | None
 
 
+class ListBeat(msgspec.Struct, frozen=True, kw_only=True):
+    """A hot list. `trouble`: why it, or its newest version, is not in use; empty where it is."""
+
+    name: str
+    """Of the file, where it is not in use at all."""
+    entries: int
+    age_h: float
+    """Since it was issued."""
+    stale: bool
+    trouble: str
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """One heartbeat. The interval is the latest `interval_s` seconds: `heartbeat_s`, or less after the start."""
 
@@ -85,6 +98,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """Events told since the drive began."""
     models: dict[str, str]
     software: str
+    hot_lists: tuple[ListBeat, ...] = ()
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -113,6 +127,17 @@ def camera_beats(then: Mark, now: Mark, cameras: Mapping[str, SourceCounters]) -
         beats.append(CameraBeat(camera_id=name, frames=frames, fps=fps, dropped=dropped, restarts=restarts,
                                 last_restart=camera.last_restart, lost=camera.lost))  # fmt: skip
     return tuple(beats)
+
+
+def list_beats(status: Status | None, at_ms: int) -> tuple[ListBeat, ...]:
+    """The hot lists by what the drive last wrote of them."""
+    if status is None:
+        return ()
+    used = [ListBeat(name=one.name, entries=one.entries, age_h=round((at_ms - one.issued_ms) / 3_600_000, 2),
+                     stale=0 < one.stale_ms <= at_ms, trouble=one.trouble) for one in status.lists]  # fmt: skip
+    refused = [ListBeat(name=name, entries=0, age_h=0.0, stale=False, trouble=why)
+               for name, why in status.refused.items()]  # fmt: skip
+    return (*used, *refused)
 
 
 def keeping_up(cameras: Sequence[CameraBeat], level: LevelBeat | None) -> bool:
