@@ -1,4 +1,4 @@
-"""The root file systems and the boot loader, through the `rauc` command (1.8, 1.11 or later): it asks RAUC's service."""
+"""The root file systems and the boot loader, by the `rauc` command (1.8, 1.11 or later), which asks its service."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Bundle:
 def read_status(text: bytes, running: str = "") -> Board:
     """The output of `rauc status --detailed --output-format=json`.
 
-    `running` is the version that the running side says it is, if it does: RAUC has no record of a side flashed at the bench.
+    `running` is the version that the running side says it is, if it does: RAUC has no record of what was flashed.
     Raises SlotError where RAUC does not know the sides.
     """
     status = _decode(text, _Status)
@@ -123,17 +123,17 @@ def reason(said: str) -> str:
 
 
 _REMEDIES = (
-    ("it is for another board: send this device the bundle of its own",  "ompatible mismatch"),
-    ("build it anew with a valid certificate, or set this device's clock", "has expired"),
-    ("set this device's clock",                                          "not yet valid"),
-    ("no key of /etc/rauc/keyring.pem signed it: sign it with one",      "issuer certificate|self.signed|verify error"),
-    ("this kernel has no device-mapper: deploy/bundle --format plain",   "device-mapper|/dev/mapper|dm-verity|verity device"),
-    ("see bundle-formats in /etc/rauc/system.conf",                      r"ormat '\w+' not allowed"),
-    ("it is damaged or cut short: download it again",                    "ignature|nvalid bundle|ot a bundle|quashfs|too short"),
-    ("RAUC's service does not run: systemctl status rauc",               "ServiceUnknown|not provided by|onnect|disappeared"),
-    ("only root and the group edge-alpr-update may ask RAUC",            "AccessDenied|Rejected send"),
-    ("the image does not fit its slot: make a smaller one",              "No space left|too small|too large"),
-    ("the bundle or its image is not there: build it anew",              "o such file|not found"),
+    ("send this device its own board's bundle",                   "ompatible mismatch"),
+    ("build it anew, or set this device's clock",                 "has expired"),
+    ("set this device's clock",                                   "not yet valid"),
+    ("no key of this device's keyring signed it",                 "issuer certificate|self.signed|verify error"),
+    ("this kernel has no device-mapper: build it --format plain", "device-mapper|/dev/mapper|dm-verity|verity device"),
+    ("see bundle-formats in /etc/rauc/system.conf",               r"ormat '\w+' not allowed"),
+    ("it is damaged or cut short: download it again",             "ignature|invalid bundle|squashfs|too short"),
+    ("RAUC's service does not run: systemctl status rauc",        "ServiceUnknown|not provided by|onnect|disappeared"),
+    ("only root and the group edge-alpr-update may ask RAUC",     "AccessDenied|Rejected send"),
+    ("the image does not fit its slot: make a smaller one",       "No space left|too small|too large"),
+    ("the bundle or its image is not there: build it anew",       "o such file|not found"),
 )  # fmt: skip
 
 
