@@ -12,12 +12,14 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from helpers_parts import missing
 
@@ -27,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy" / "rauc"
 RAUC = os.environ.get("EDGE_ALPR_RAUC", "rauc")
 GUID = "781e084c-a330-417c-b678-38e696380cb9"
-SLOT_BYTES = 12 << 20
+SLOT_BYTES = 6 << 20
 # As the distribution's system bus is set up, with RAUC's own policy (every user may ask), then with ours.
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -60,7 +62,7 @@ def sha256(path: Path, length: int | None = None) -> str:
     return hashlib.sha256(path.read_bytes()[:length]).hexdigest()
 
 
-def image(path: Path, version: str, size: int = 4 << 20) -> Path:
+def image(path: Path, version: str, size: int = 2 << 20) -> Path:
     """A root file system in small, as deploy/image makes it: squashfs that names its version, the rest is noise."""
     tree = path.with_suffix(".tree")
     (tree / "usr/lib").mkdir(parents=True)
@@ -150,11 +152,16 @@ class Machine:
             "EDGE_ALPR_BOOT_FLAGS": str(self.folder / "flags"), "EDGE_ALPR_CMDLINE": str(self.root / "proc/cmdline"),
         }  # fmt: skip
 
-    def slots(self, **changes: object) -> RaucSlots:
+    @property
+    def own(self) -> dict[str, str]:
+        """The environment of a program on this board."""
+        return {**os.environ, **self.environment}
+
+    def slots(self, **changes: Any) -> RaucSlots:
         """What is tested. It reads the environment of this process."""
         os.environ.update(self.environment)
-        paths = {"release": self.root / "etc/os-release", "refused": self.folder / "mnt/refused"}
-        return RaucSlots(command=(RAUC,), config=self.config, **{**paths, **changes})
+        made = RaucSlots((RAUC,), self.config, self.root / "etc/os-release", self.folder / "mnt/refused")
+        return replace(made, **changes)
 
     def side(self, name: str) -> Path:
         return self.folder / "sides" / {"A": "APP", "B": "APP_b"}[name]
@@ -230,10 +237,8 @@ class Machine:
 
     def _spawn(self, *command: str) -> None:
         with (self.folder / "log").open("ab") as log:
-            environment = {**os.environ, **self.environment}
-            self._running.append(
-                subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-            )
+            child = subprocess.Popen(command, env=self.own, stdout=log, stderr=log, start_new_session=True)
+        self._running.append(child)
 
     def _until(self, there: Callable[[], bool]) -> None:
         end = time.monotonic() + 20
@@ -243,13 +248,16 @@ class Machine:
 
 
 @contextmanager
-def machine(folder: Path, keyring: Path, jetson: bool = True) -> Iterator[Machine]:
-    """A machine that is on; what it leaves mounted or immutable is cleared."""
-    made, environment = Machine(folder, keyring, jetson), dict(os.environ)
-    try:
-        yield made.start()
-    finally:
-        made.cut()
-        os.environ.clear()
-        os.environ.update(environment)
-        run("umount", "-l", folder / "mnt/bundle")
+def machine(keyring: Path, jetson: bool = True) -> Iterator[Machine]:
+    """A machine that is on. In memory: RAUC syncs all it writes, which takes seconds on a busy disk."""
+    environment = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="edge-alpr-board", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
+        Path(name).chmod(0o755)
+        made = Machine(Path(name), keyring, jetson)
+        try:
+            yield made.start()
+        finally:
+            made.cut()
+            os.environ.clear()
+            os.environ.update(environment)
+            run("umount", "-l", made.folder / "mnt/bundle")

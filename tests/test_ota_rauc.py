@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers_rauc import Factory, Machine, machine, need_rauc, sha256
+from helpers_rauc import RAUC, Factory, Machine, machine, need_rauc, run, sha256
 
 from edge_alpr.errors import SlotError
 from edge_alpr.ota.types import Slot, Slots
+
+AT_FIRST = Slots("A", "A", (Slot("A", "1.0.0", True), Slot("B", "", True)))
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +23,8 @@ def factory(tmp_path_factory: pytest.TempPathFactory) -> Factory:
 
 
 @pytest.fixture
-def board(factory: Factory, tmp_path: Path) -> Iterator[Machine]:
-    with machine(tmp_path / "board", factory.ca() / "ca.pem") as made:
+def board(factory: Factory) -> Iterator[Machine]:
+    with machine(factory.ca() / "ca.pem") as made:
         yield made
 
 
@@ -29,13 +33,13 @@ def nothing(done: int, size: int) -> None:
 
 
 def holds(board: Machine, side: str, factory: Factory, version: str) -> bool:
-    image = factory.root_fs(version)
-    return sha256(board.side(side), image.stat().st_size) == sha256(image)
+    whole = factory.root_fs(version)
+    return sha256(board.side(side), whole.stat().st_size) == sha256(whole)
 
 
 def test_an_update_is_installed_tried_and_proved(board: Machine, factory: Factory):
     slots, heard = board.slots(), []
-    assert slots.look() == Slots("A", "A", (Slot("A", "1.0.0", True), Slot("B", "", True)))
+    assert slots.look() == AT_FIRST
 
     bundle = factory.bundle("1.1.0")
     slots.install(bundle, lambda done, size: heard.append((done, size)))
@@ -44,6 +48,231 @@ def test_an_update_is_installed_tried_and_proved(board: Machine, factory: Factor
     assert holds(board, "B", factory, "1.1.0")
     assert heard == sorted(heard) and heard[-1] == (bundle.stat().st_size, bundle.stat().st_size)
     assert board.reboot() == "B"
-    assert board.slots().look().booted == "B"
-    board.slots().mark_good()
-    assert [board.reboot() for _ in range(3)] == ["B", "B", "B"]
+    slots.mark_good()
+    assert [board.reboot() for _ in range(2)] == ["B", "B"]
+    assert slots.look() == Slots("B", "B", (Slot("A", "", True), Slot("B", "1.1.0", True)))
+
+
+@pytest.mark.parametrize("jetson", [True, False], ids=["nvbootctrl", "flags"])
+def test_an_update_that_nobody_proves_is_tried_three_times(jetson: bool, factory: Factory):
+    with machine(factory.ca() / "ca.pem", jetson) as board:
+        slots = board.slots()
+        slots.install(factory.bundle("1.1.0", board="orin-nano" if jetson else "pc"), nothing)
+
+        assert [board.reboot() for _ in range(4)] == ["B", "B", "B", "A"]
+        assert slots.look() == Slots("A", "A", (Slot("A", "1.0.0", True), Slot("B", "1.1.0", False)))
+
+
+def test_an_update_found_bad_goes_back_and_the_next_one_is_taken(board: Machine, factory: Factory):
+    slots = board.slots()
+    slots.install(factory.bundle("1.1.0"), nothing)
+    assert board.reboot() == "B"
+
+    slots.mark_bad("B")
+    slots.activate("A")
+
+    assert board.reboot() == "A"
+    assert slots.look().slots == (Slot("A", "1.0.0", True), Slot("B", "1.1.0", False))
+    with pytest.raises(SlotError, match="mark-bad"):
+        slots.mark_bad("A")
+    with pytest.raises(SlotError, match="no side C; RAUC knows A, B"):
+        slots.activate("C")
+    slots.install(factory.bundle("1.2.0"), nothing)
+    assert board.reboot() == "B"
+    assert slots.look().slots[1] == Slot("B", "1.2.0", True)
+
+
+def tampered(factory: Factory) -> Path:
+    data = bytearray(factory.bundle("1.1.0").read_bytes())
+    data[len(data) // 2] ^= 1
+    (factory.folder / "tampered.raucb").write_bytes(data)
+    return factory.folder / "tampered.raucb"
+
+
+def cut_short(factory: Factory) -> Path:
+    (factory.folder / "short.raucb").write_bytes(factory.bundle("1.1.0").read_bytes()[:1_000_000])
+    return factory.folder / "short.raucb"
+
+
+def expired(factory: Factory) -> Path:
+    """Signed while its certificate was good; it is not any more."""
+    ours, theirs = factory.ca(), factory.folder / "old"
+    shutil.copytree(ours, theirs, dirs_exist_ok=True)
+    request, authority = theirs / "csr", ["-CA", ours / "ca.pem", "-CAkey", ours / "ca.key", "-set_serial", "7"]
+    run("openssl", "req", "-new", "-key", ours / "signer.key", "-subj", "/CN=old", "-out", request)
+    done = run("openssl", "x509", "-req", "-in", request, *authority, "-days", "-1", "-out", theirs / "signer.pem")
+    assert done.returncode == 0, done.stderr
+    return resigned(factory, factory.bundle("1.1.0"), theirs, "expired")
+
+
+def without_its_image(factory: Factory) -> Path:
+    """Its manifest promises an image that it lacks, and a key of the keyring signed that."""
+    tree = factory.folder / "lacking"
+    run("unsquashfs", "-d", tree, factory.bundle("1.1.0"))
+    (tree / "rootfs.squashfs").unlink()
+    payload = factory.folder / "lacking.squashfs"
+    run("mksquashfs", tree, payload, "-noappend", "-quiet")
+    return sealed(factory, payload.read_bytes(), factory.ca(), "lacking")
+
+
+def resigned(factory: Factory, bundle: Path, keys: Path, name: str) -> Path:
+    data = bundle.read_bytes()
+    return sealed(factory, data[: -8 - int.from_bytes(data[-8:], "big")], keys, name)
+
+
+def sealed(factory: Factory, payload: bytes, keys: Path, name: str) -> Path:
+    """A plain bundle: payload, its signature (CMS), and how long that is."""
+    paths = [factory.folder / f"{name}.{end}" for end in ("payload", "cms", "raucb")]
+    paths[0].write_bytes(payload)
+    done = run(
+        "openssl", "cms", "-sign", "-binary", "-outform", "DER", "-nosmimecap", "-in", paths[0], "-out", paths[1],
+        "-signer", keys / "signer.pem", "-inkey", keys / "signer.key",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    signature = paths[1].read_bytes()
+    paths[2].write_bytes(payload + signature + len(signature).to_bytes(8, "big"))
+    return paths[2]
+
+
+def no_bundle(factory: Factory) -> Path:
+    return factory.root_fs("1.1.0")
+
+
+BAD: dict[str, tuple[Callable[[Factory], Path], str]] = {
+    "another board":   (lambda factory: factory.bundle("1.1.0", board="agx-orin"), "is for edge-alpr-agx-orin, this device"),
+    "older":           (lambda factory: factory.bundle("0.9.0"), "0.9.0 is older than 1.0.0, which runs"),
+    "another keyring": (lambda factory: factory.bundle("1.1.0", "strangers"), "no key of this device's keyring"),
+    "tampered":        (tampered, "damaged or cut short: download it again"),
+    "cut short":       (cut_short, "damaged or cut short: download it again"),
+    "expired":         (expired, "has expired; build it anew, or set this device's clock"),
+    "no bundle":       (no_bundle, "damaged or cut short: download it again"),
+    "not there":       (lambda factory: factory.folder / "none.raucb", "not there"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_bundle_is_refused_and_nothing_is_written(case: str, board: Machine, factory: Factory):
+    make, words = BAD[case]
+    bundle, before = make(factory), {side: sha256(board.side(side)) for side in "AB"}
+
+    with pytest.raises(SlotError, match=words):
+        board.slots().install(bundle, nothing)
+
+    assert {side: sha256(board.side(side)) for side in "AB"} == before
+    assert "set-active" not in (board.folder / "calls").read_text(encoding="utf-8")
+    assert board.slots().look() == AT_FIRST
+
+
+def test_a_bundle_that_lacks_what_it_promises_leaves_the_running_side_alone(board: Machine, factory: Factory):
+    """Only RAUC's service finds out, after it condemned the other side: so that side stays condemned, and this one runs."""
+    before = sha256(board.side("A"))
+
+    with pytest.raises(SlotError, match="lacks what it promises"):
+        board.slots().install(without_its_image(factory), nothing)
+
+    assert sha256(board.side("A")) == before
+    assert board.reboot() == "A"
+    board.slots().install(factory.bundle("1.1.0"), nothing)
+    assert board.reboot() == "B"
+
+
+def model(board: Machine) -> None:
+    (board.root / "proc/device-tree/model").write_bytes(b"NVIDIA Jetson AGX Orin\0")
+
+
+def small_slot(board: Machine) -> None:
+    board.side("B").write_bytes(b"x" * 4096)
+
+
+def full_data(board: Machine) -> None:
+    assert run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", board.folder / "data").returncode == 0
+
+
+HANDLER: dict[str, tuple[Callable[[Machine], None], str, str]] = {
+    "other hardware": (model, "1.1.0", "hardware says 'NVIDIA Jetson AGX Orin'"),
+    "slot too small": (small_slot, "1.1.0", "has room for 4096: make a smaller image"),
+    "data full":      (full_data, "1.1.0", "KiB left, 1024 are needed"),
+    "older":          (lambda board: None, "0.9.0", "older than 1.0.0, which runs: going back needs touch"),
+    "release candidate": (lambda board: None, "1.0.0rc3", "version 1.0.0rc3 is older than 1.0.0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HANDLER)
+def test_what_only_the_device_can_know_is_refused_by_the_handler(case: str, board: Machine, factory: Factory):
+    """Whoever calls `rauc install` gets past our own checks (here: `older`), but not past these."""
+    change, version, words = HANDLER[case]
+    change(board)
+    before = sha256(board.side("B"))
+    try:
+        with pytest.raises(SlotError, match=words):
+            board.slots(older=True).install(factory.bundle(version), nothing)
+    finally:
+        run("umount", board.folder / "data")
+    assert sha256(board.side("B")) == before
+    assert board.slots().look().primary == "A"
+
+
+def test_older_on_purpose(board: Machine, factory: Factory):
+    (board.root / "run/edge-alpr-older-allowed").touch()
+    board.slots(older=True).install(factory.bundle("0.9.0"), nothing)
+    assert board.reboot() == "B"
+
+
+def test_a_boot_loader_that_does_not_do_what_it_says(board: Machine, factory: Factory):
+    """Flashed with one root file system, nvbootctrl takes every order and does nothing."""
+    (board.folder / "slots").write_text("1", encoding="utf-8")
+    with pytest.raises(SlotError, match="boot loader does not say which side"):
+        board.slots().look()
+    with pytest.raises(SlotError):
+        board.slots().install(factory.bundle("1.1.0"), nothing)
+    assert board.reboot() == "A"
+
+
+def test_an_installation_left_behind_is_waited_for(board: Machine, factory: Factory):
+    (board.folder / "slow").touch()
+    with subprocess.Popen([RAUC, "install", factory.bundle("1.1.0")], stdout=subprocess.PIPE, env=board.own) as left:
+        assert left.stdout is not None
+        left.stdout.readline()
+        left.kill()
+
+    with pytest.raises(SlotError, match="lready processing"):
+        board.slots(patience_s=0.0).look()
+    board.slots().install(factory.bundle("1.2.0"), nothing)
+
+    assert board.reboot() == "B"
+    assert board.slots().look().slots[1].version == "1.2.0"
+
+
+def test_without_the_service(board: Machine, factory: Factory):
+    board.kill_rauc()
+    with pytest.raises(SlotError, match="RAUC's service does not run: systemctl status rauc"):
+        board.slots().look()
+    with pytest.raises(SlotError, match="cannot be started .*; is rauc installed"):
+        board.slots(command=("no-such-rauc",)).look()
+
+
+def test_who_may_ask_rauc(board: Machine):
+    """The distribution's policy lets everybody; ours, read after it, root and one group."""
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", RAUC)
+    with pytest.raises(SlotError, match="only root and the group edge-alpr-update may ask RAUC"):
+        board.slots(command=nobody).look()
+
+
+def test_a_verity_bundle(board: Machine, factory: Factory):
+    bundle = factory.bundle("1.1.0", format="verity")
+    if Path("/dev/mapper/control").exists():
+        board.slots().install(bundle, nothing)
+        assert holds(board, "B", factory, "1.1.0")
+    else:
+        with pytest.raises(SlotError, match="device-mapper: build it --format plain"):
+            board.slots().install(bundle, nothing)
+        assert board.slots().look() == AT_FIRST
+
+
+def test_other_image_types_are_copied(board: Machine, factory: Factory):
+    tree, ext4 = factory.folder / "tree", factory.folder / "root.ext4"
+    (tree / "usr/lib").mkdir(parents=True)
+    (tree / "usr/lib/os-release").write_text("IMAGE_VERSION=1.1.0\n", encoding="utf-8")
+    assert run("mkfs.ext4", "-q", "-d", tree, ext4, "4M").returncode == 0
+    board.slots().install(factory.bundle("1.1.0", rootfs=ext4, build="ext4"), nothing)
+    assert sha256(board.side("B"), ext4.stat().st_size) == sha256(ext4)

@@ -129,11 +129,12 @@ _REMEDIES = (
     ("no key of this device's keyring signed it",                 "issuer certificate|self.signed|verify error"),
     ("this kernel has no device-mapper: build it --format plain", "device-mapper|/dev/mapper|dm-verity|verity device"),
     ("see bundle-formats in /etc/rauc/system.conf",               r"ormat '\w+' not allowed"),
+    ("it lacks what it promises: build it anew",                  "image .* not found"),
     ("it is damaged or cut short: download it again",             "ignature|invalid bundle|squashfs|too short"),
     ("RAUC's service does not run: systemctl status rauc",        "ServiceUnknown|not provided by|onnect|disappeared"),
     ("only root and the group edge-alpr-update may ask RAUC",     "AccessDenied|Rejected send"),
     ("the image does not fit its slot: make a smaller one",       "No space left|too small|too large"),
-    ("the bundle or its image is not there: build it anew",       "o such file|not found"),
+    ("the file is not there",       "No such file"),
 )  # fmt: skip
 
 
