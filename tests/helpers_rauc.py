@@ -250,8 +250,8 @@ class Machine:
 @contextmanager
 def machine(keyring: Path, jetson: bool = True) -> Iterator[Machine]:
     """A machine that is on. In memory: RAUC syncs all it writes, which takes seconds on a busy disk."""
-    environment = dict(os.environ)
-    with tempfile.TemporaryDirectory(prefix="edge-alpr-board", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
+    environment, memory = dict(os.environ), "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="edge-alpr-board", dir=memory) as name:
         Path(name).chmod(0o755)
         made = Machine(Path(name), keyring, jetson)
         try:

@@ -139,7 +139,7 @@ def no_bundle(factory: Factory) -> Path:
 
 
 BAD: dict[str, tuple[Callable[[Factory], Path], str]] = {
-    "another board":   (lambda factory: factory.bundle("1.1.0", board="agx-orin"), "is for edge-alpr-agx-orin, this device"),
+    "another board":   (lambda factory: factory.bundle("1.1.0", board="agx-orin"), "for edge-alpr-agx-orin, this"),
     "older":           (lambda factory: factory.bundle("0.9.0"), "0.9.0 is older than 1.0.0, which runs"),
     "another keyring": (lambda factory: factory.bundle("1.1.0", "strangers"), "no key of this device's keyring"),
     "tampered":        (tampered, "damaged or cut short: download it again"),
@@ -164,7 +164,7 @@ def test_a_bad_bundle_is_refused_and_nothing_is_written(case: str, board: Machin
 
 
 def test_a_bundle_that_lacks_what_it_promises_leaves_the_running_side_alone(board: Machine, factory: Factory):
-    """Only RAUC's service finds out, after it condemned the other side: so that side stays condemned, and this one runs."""
+    """Only RAUC's service finds out, after it condemned the other side: that one stays condemned, and this one runs."""
     before = sha256(board.side("A"))
 
     with pytest.raises(SlotError, match="lacks what it promises"):
@@ -247,7 +247,7 @@ def test_without_the_service(board: Machine, factory: Factory):
     board.kill_rauc()
     with pytest.raises(SlotError, match="RAUC's service does not run: systemctl status rauc"):
         board.slots().look()
-    with pytest.raises(SlotError, match="cannot be started .*; is rauc installed"):
+    with pytest.raises(SlotError, match="is rauc installed"):
         board.slots(command=("no-such-rauc",)).look()
 
 
