@@ -195,12 +195,19 @@ class Machine:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
         self._running.clear()
+        self._unmount()
 
     def kill_rauc(self) -> None:
         """Only the service dies."""
         child = self._running.pop()
         child.kill()
         child.wait()
+        self._unmount()
+
+    def _unmount(self) -> None:
+        """What a service leaves mounted goes with it: under systemd it has mounts of its own."""
+        while run("umount", "-l", self.folder / "mnt/bundle").returncode == 0:
+            pass
 
     def reboot(self) -> str:
         """Power off and on: the side that the boot loader starts. RAUC is up again afterwards."""
@@ -260,4 +267,3 @@ def machine(keyring: Path, jetson: bool = True) -> Iterator[Machine]:
             made.cut()
             os.environ.clear()
             os.environ.update(environment)
-            run("umount", "-l", made.folder / "mnt/bundle")
