@@ -113,11 +113,17 @@ def percent(line: str) -> int | None:
     return int(found[1]) if found else None
 
 
+_NO_REASON = re.compile(
+    r"(\(\w+:\d+\): )?rauc(-\w+)*-(Message|INFO|DEBUG)|\d+% |(D-Bus error while i|I)nstalling |installing$|idle$"
+)
+"""Logs, progress, and the line with which `rauc install` ends whatever happened."""
+
+
 def reason(said: str) -> str:
     """RAUC's own reason in what it printed: its last error, else the last line that is no log."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line.partition("LastError: ")[2] for line in lines if line.startswith("LastError: ")]
-    plain = [line for line in lines if not re.match(r"(\(\w+:\d+\): )?rauc(-\w+)*-(Message|INFO|DEBUG)|\s*\d+% ", line)]
+    plain = [line for line in lines if not _NO_REASON.match(line)]
     told = (errors or plain or ["RAUC gave no reason"])[-1]
     return re.sub(r"GDBus\.Error:[\w.]+: |\(process:\d+\): ", "", told).removeprefix("Failed ")
 
@@ -129,12 +135,11 @@ _REMEDIES = (
     ("no key of this device's keyring signed it",                 "issuer certificate|self.signed|verify error"),
     ("this kernel has no device-mapper: build it --format plain", "device-mapper|/dev/mapper|dm-verity|verity device"),
     ("see bundle-formats in /etc/rauc/system.conf",               r"ormat '\w+' not allowed"),
-    ("it lacks what it promises: build it anew",                  "image .* not found"),
     ("it is damaged or cut short: download it again",             "ignature|invalid bundle|squashfs|too short"),
-    ("RAUC's service does not run: systemctl status rauc",        "ServiceUnknown|not provided by|onnect|disappeared"),
+    ("RAUC's service does not run: systemctl status rauc",        "ServiceUnknown|not provided by|connect|disappeared"),
     ("only root and the group edge-alpr-update may ask RAUC",     "AccessDenied|Rejected send"),
     ("the image does not fit its slot: make a smaller one",       "No space left|too small|too large"),
-    ("the file is not there",       "No such file"),
+    ("the file is not there",                                     "No such file"),
 )  # fmt: skip
 
 
