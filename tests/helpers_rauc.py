@@ -91,7 +91,7 @@ class Factory:
         path = self.folder / f"{version}.squashfs"
         return path if path.exists() else image(path, version)
 
-    def arguments(self, version: str, ca: str = "ca", **options: object) -> list[str]:
+    def arguments(self, version: str, ca: str = "ca", /, **options: object) -> list[str]:
         keys = self.ca(ca)
         values = {
             "rootfs": self.root_fs(version), "version": version, "board": "orin-nano", "format": "plain",
