@@ -203,6 +203,17 @@ def test_which_side_the_kernel_was_told(cmdline: str, side: str, flags: Flags):
     assert (done.stdout.strip(), done.returncode) == (side, 0 if side else 1)
 
 
+def test_flags_in_the_image_of_a_whole_disk(flags: Flags, monkeypatch: pytest.MonkeyPatch):
+    """The program that starts qemu looks at the partition from outside."""
+    inside = flags.path.with_name("partition")
+    inside.write_bytes(bytes(8192))
+    Flags(inside).ask("set-primary", "B")
+    flags.path.write_bytes(bytes(2048 * 512) + inside.read_bytes())
+    monkeypatch.setenv("EDGE_ALPR_BOOT_SECTOR", "2048")
+    assert [flags.ask("boot") for _ in range(4)] == ["B", "B", "B", "A"]
+    assert flags.path.read_bytes()[: 2048 * 512] == bytes(2048 * 512)
+
+
 def test_no_flags_there(tmp_path: Path):
     assert "make a file or a partition of that name" in Flags(tmp_path / "none").run("get-primary").stderr
 
