@@ -75,6 +75,8 @@ def test_an_update_found_bad_goes_back_and_the_next_one_is_taken(board: Machine,
     assert slots.look().slots == (Slot("A", "1.0.0", True), Slot("B", "1.1.0", False))
     with pytest.raises(SlotError, match="mark-bad"):
         slots.mark_bad("A")
+    with pytest.raises(SlotError, match="side B was not wholly installed, or did not prove itself"):
+        slots.activate("B")
     with pytest.raises(SlotError, match="no side C; RAUC knows A, B"):
         slots.activate("C")
     slots.install(factory.bundle("1.2.0"), nothing)

@@ -66,7 +66,9 @@ class RaucSlots:
         self._run("status", "mark-bad", self._name(name))
 
     def activate(self, name: str) -> None:
-        """The next boot starts that side (`A` or `B`)."""
+        """The next boot starts that side (`A` or `B`). SlotError where it is bad: RAUC would forget that it is."""
+        if any(slot.name == name and not slot.good for slot in self.look().slots):
+            raise SlotError(f"side {name} was not wholly installed, or did not prove itself: install there first")
         self._run("status", "mark-active", self._name(name))
 
     def _board(self) -> Board:
