@@ -251,7 +251,7 @@ class Machine:
         end = time.monotonic() + 20
         while not there():
             assert time.monotonic() < end, (self.folder / "log").read_text(encoding="utf-8")
-            time.sleep(0.01)
+            time.sleep(0.05)
 
 
 @contextmanager

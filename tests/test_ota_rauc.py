@@ -28,6 +28,13 @@ def board(factory: Factory) -> Iterator[Machine]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def untouched(factory: Factory) -> Iterator[Machine]:
+    """One for all tests that must change nothing."""
+    with machine(factory.ca() / "ca.pem") as made:
+        yield made
+
+
 def nothing(done: int, size: int) -> None:
     """Progress that nobody watches."""
 
@@ -154,16 +161,16 @@ BAD: dict[str, tuple[Callable[[Factory], Path], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_bundle_is_refused_and_nothing_is_written(case: str, board: Machine, factory: Factory):
+def test_a_bad_bundle_is_refused_and_nothing_is_written(case: str, untouched: Machine, factory: Factory):
     make, words = BAD[case]
-    bundle, before = make(factory), {side: sha256(board.side(side)) for side in "AB"}
+    bundle, before = make(factory), {side: sha256(untouched.side(side)) for side in "AB"}
 
     with pytest.raises(SlotError, match=words):
-        board.slots().install(bundle, nothing)
+        untouched.slots().install(bundle, nothing)
 
-    assert {side: sha256(board.side(side)) for side in "AB"} == before
-    assert "set-active" not in (board.folder / "calls").read_text(encoding="utf-8")
-    assert board.slots().look() == AT_FIRST
+    assert {side: sha256(untouched.side(side)) for side in "AB"} == before
+    assert "set-active" not in (untouched.folder / "calls").read_text(encoding="utf-8")
+    assert untouched.slots().look() == AT_FIRST
 
 
 def model(board: Machine) -> None:
@@ -241,11 +248,11 @@ def test_without_the_service(board: Machine, factory: Factory):
         board.slots(command=("no-such-rauc",)).look()
 
 
-def test_who_may_ask_rauc(board: Machine):
+def test_who_may_ask_rauc(untouched: Machine):
     """The distribution's policy lets everybody; ours, read after it, root and one group."""
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", RAUC)
     with pytest.raises(SlotError, match="only root and the group edge-alpr-update may ask RAUC"):
-        board.slots(command=nobody).look()
+        untouched.slots(command=nobody).look()
 
 
 def test_a_verity_bundle(board: Machine, factory: Factory):
