@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -273,3 +274,37 @@ def test_other_image_types_are_copied(board: Machine, factory: Factory):
     assert run("mkfs.ext4", "-q", "-d", tree, ext4, "4M").returncode == 0
     board.slots().install(factory.bundle("1.1.0", rootfs=ext4, build="ext4"), nothing)
     assert sha256(board.side("B"), ext4.stat().st_size) == sha256(ext4)
+
+
+@pytest.fixture
+def partition(board: Machine) -> Iterator[Machine]:
+    """Side B is a block device, as on a board."""
+    file = board.side("B").rename(board.folder / "b.img")
+    os.truncate(file, 32 << 20)
+    device = run("losetup", "--find", "--show", file).stdout.strip()
+    board.side("B").symlink_to(device)
+    try:
+        yield board
+    finally:
+        board.cut()
+        run("losetup", "--detach", device)
+
+
+def test_a_side_on_a_partition(partition: Machine, factory: Factory):
+    partition.slots().install(factory.bundle("1.1.0"), nothing)
+    assert partition.reboot() == "B"
+
+
+def test_a_tar_is_unpacked_into_a_new_file_system(partition: Machine, factory: Factory):
+    """`put --type ext4`: RAUC formats the side and unpacks the image into it."""
+    tree, tar = factory.folder / "unpacked", factory.folder / "root.tar.gz"
+    (tree / "usr/lib").mkdir(parents=True)
+    (tree / "usr/lib/os-release").write_text("IMAGE_VERSION=1.1.0\n", encoding="utf-8")
+    run("tar", "-C", tree, "-czf", tar, ".")
+    partition.cut()
+    partition.config.write_text(partition.config.read_text(encoding="utf-8").replace("=raw", "=ext4"), encoding="utf-8")
+    partition.start().slots().install(factory.bundle("1.1.0", rootfs=tar, build="tar"), nothing)
+
+    partition.cut()
+    said = run("debugfs", "-R", "cat /usr/lib/os-release", partition.side("B"))
+    assert said.stdout == "IMAGE_VERSION=1.1.0\n"
