@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy" / "rauc"
 RAUC = os.environ.get("EDGE_ALPR_RAUC", "rauc")
 GUID = "781e084c-a330-417c-b678-38e696380cb9"
-SLOT_BYTES = 6 << 20
+SLOT_BYTES = 24 << 20
 # As the distribution's system bus is set up, with RAUC's own policy (every user may ask), then with ours.
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -76,9 +76,10 @@ def image(path: Path, version: str, size: int = 2 << 20) -> Path:
 
 @dataclass
 class Factory:
-    """Keys and bundles."""
+    """Keys and bundles; `size` is that of an image."""
 
     folder: Path
+    size: int = 2 << 20
 
     def ca(self, name: str = "ca", *options: str) -> Path:
         folder = self.folder / name
@@ -89,7 +90,7 @@ class Factory:
 
     def root_fs(self, version: str) -> Path:
         path = self.folder / f"{version}.squashfs"
-        return path if path.exists() else image(path, version)
+        return path if path.exists() else image(path, version, self.size)
 
     def arguments(self, version: str, ca: str = "ca", /, **options: object) -> list[str]:
         keys = self.ca(ca)
