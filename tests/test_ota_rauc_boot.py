@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from helpers_parts import missing
+from packaging.version import Version
 
 from edge_alpr.errors import SlotError
 from edge_alpr.ota.raucoutput import Bundle, busy, percent, read_info, read_status, reason, refuse, with_remedy
@@ -268,6 +270,29 @@ def test_what_rauc_prints():
     assert reason("") == "RAUC gave no reason"
     assert busy("Already processing a different method") and not busy("Compatible mismatch")
     assert with_remedy("Pigs fly") == "Pigs fly; see journalctl -u rauc"
+
+
+ORDER = ["0.9", "1.0.dev2", "1.0.dev10+gabc", "1.0a1", "1.0b1", "1.0rc1.dev1", "1.0rc1", "1.0rc10", "1.0", "1.0.1"]
+
+
+def test_versions_stand_for_the_handler_as_for_us(tmp_path: Path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "system.conf").write_text(f"statusfile={tmp_path}/central.raucs\n", encoding="utf-8")
+    environment = {
+        **os.environ, "EDGE_ALPR_ROOT": str(tmp_path), "RAUC_BUNDLE_MOUNT_POINT": str(tmp_path),
+        "RAUC_MOUNT_PREFIX": str(tmp_path), "RAUC_SYSTEM_CONFIG": str(tmp_path / "system.conf"),
+    }  # fmt: skip
+
+    def takes(new: str, now: str) -> bool:
+        (tmp_path / "manifest.raucm").write_text(f"[update]\ncompatible=any\nversion={new}\n", encoding="utf-8")
+        (tmp_path / "etc/os-release").write_text(f"IMAGE_VERSION={now}\n", encoding="utf-8")
+        done = subprocess.run([DEPLOY / "pre-install"], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 or "is older than" in (tmp_path / "refused").read_text(encoding="utf-8")
+        return done.returncode == 0
+
+    assert sorted(ORDER, key=Version) == ORDER
+    for lower, higher in itertools.pairwise(ORDER):
+        assert takes(higher, lower) and takes(lower, lower) and not takes(lower, higher), (lower, higher)
 
 
 def test_the_scripts_are_plain_sh():
