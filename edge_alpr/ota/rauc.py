@@ -17,7 +17,7 @@ from edge_alpr.ota.types import Progress, Slots
 _ANSWER_S = 120.0
 """For what only asks or marks. The firmware's variables are slow, and a signature covers hundreds of megabytes."""
 _INSTALL_S = 3600.0
-_PAUSE_S = 2.0
+_PAUSE_S = 1.0
 _HANDLER = "a handler of deploy/rauc refused it"
 
 
