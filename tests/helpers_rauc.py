@@ -162,7 +162,7 @@ class Machine:
     def slots(self, **changes: Any) -> RaucSlots:
         """What is tested. It reads the environment of this process."""
         os.environ.update(self.environment)
-        made = RaucSlots((RAUC,), self.config, self.root / "etc/os-release", self.folder / "mnt/refused")
+        made = RaucSlots((RAUC,), self.config, self.root / "etc/os-release", self.root / "run/rauc-refused")
         return replace(made, **changes)
 
     def side(self, name: str) -> Path:

@@ -276,18 +276,19 @@ ORDER = ["0.9", "1.0.dev2", "1.0.dev10+gabc", "1.0a1", "1.0b1", "1.0rc1.dev1", "
 
 
 def test_versions_stand_for_the_handler_as_for_us(tmp_path: Path):
-    (tmp_path / "etc").mkdir()
+    for name in ("etc", "run"):
+        (tmp_path / name).mkdir()
     (tmp_path / "system.conf").write_text(f"statusfile={tmp_path}/central.raucs\n", encoding="utf-8")
     environment = {
         **os.environ, "EDGE_ALPR_ROOT": str(tmp_path), "RAUC_BUNDLE_MOUNT_POINT": str(tmp_path),
-        "RAUC_MOUNT_PREFIX": str(tmp_path), "RAUC_SYSTEM_CONFIG": str(tmp_path / "system.conf"),
+        "RAUC_SYSTEM_CONFIG": str(tmp_path / "system.conf"),
     }  # fmt: skip
 
     def takes(new: str, now: str) -> bool:
         (tmp_path / "manifest.raucm").write_text(f"[update]\ncompatible=any\nversion={new}\n", encoding="utf-8")
         (tmp_path / "etc/os-release").write_text(f"IMAGE_VERSION={now}\n", encoding="utf-8")
         done = subprocess.run([DEPLOY / "pre-install"], env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0 or "is older than" in (tmp_path / "refused").read_text(encoding="utf-8")
+        assert done.returncode == 0 or "is older than" in (tmp_path / "run/rauc-refused").read_text(encoding="utf-8")
         return done.returncode == 0
 
     assert sorted(ORDER, key=Version) == ORDER

@@ -29,7 +29,7 @@ class RaucSlots:
     config: Path = Path("/etc/rauc/system.conf")
     release: Path = Path("/etc/os-release")
     """Its IMAGE_VERSION is the version of the side that runs."""
-    refused: Path = Path("/run/rauc/refused")
+    refused: Path = Path("/run/rauc-refused")
     """Where the handlers of deploy/rauc say why they refused a bundle."""
     older: bool = False
     """Install an older version than the one that runs; the handler `pre-install` has to be told as well."""
