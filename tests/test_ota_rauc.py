@@ -6,9 +6,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from helpers_rauc import RAUC, Factory, Machine, machine, need_rauc, run, sha256
 
 from edge_alpr.errors import SlotError
@@ -104,15 +107,20 @@ def cut_short(factory: Factory) -> Path:
     return factory.folder / "short.raucb"
 
 
-def expired(factory: Factory) -> Path:
-    """Signed while its certificate was good; it is not any more."""
-    ours, theirs = factory.ca(), factory.folder / "old"
+def dated(factory: Factory, name: str, first_day: int, last_day: int) -> Path:
+    """Signed with a certificate of the right authority that is good on those days, counted from today."""
+    ours, theirs, now = factory.ca(), factory.folder / name, datetime.now(timezone.utc)
     shutil.copytree(ours, theirs, dirs_exist_ok=True)
-    request, authority = theirs / "csr", ["-CA", ours / "ca.pem", "-CAkey", ours / "ca.key", "-set_serial", "7"]
-    run("openssl", "req", "-new", "-key", ours / "signer.key", "-subj", "/CN=old", "-out", request)
-    done = run("openssl", "x509", "-req", "-in", request, *authority, "-days", "-1", "-out", theirs / "signer.pem")
-    assert done.returncode == 0, done.stderr
-    return resigned(factory, factory.bundle("1.1.0"), theirs, "expired")
+    authority = x509.load_pem_x509_certificate((ours / "ca.pem").read_bytes())
+    key = serialization.load_pem_private_key((ours / "ca.key").read_bytes(), None)
+    signer = x509.load_pem_x509_certificate((ours / "signer.pem").read_bytes())
+    made = (
+        x509.CertificateBuilder(authority.subject, signer.subject, signer.public_key(), 7)
+        .not_valid_before(now + timedelta(first_day)).not_valid_after(now + timedelta(last_day))
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    (theirs / "signer.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    return resigned(factory, factory.bundle("1.1.0"), theirs, name)
 
 
 def without_its_image(factory: Factory) -> Path:
@@ -154,7 +162,8 @@ BAD: dict[str, tuple[Callable[[Factory], Path], str]] = {
     "another keyring": (lambda factory: factory.bundle("1.1.0", "strangers"), "no key of this device's keyring"),
     "tampered":        (tampered, "damaged or cut short: download it again"),
     "cut short":       (cut_short, "damaged or cut short: download it again"),
-    "expired":         (expired, "has expired; build it anew, or set this device's clock"),
+    "expired":         (lambda factory: dated(factory, "old", -9, -1), "has expired; build it anew, or set this"),
+    "clock in 1970":   (lambda factory: dated(factory, "future", 9, 99), "not yet valid; set this device's clock"),
     "lacks its image": (without_its_image, "promises rootfs.squashfs, the bundle lacks it: build it anew"),
     "no bundle":       (no_bundle, "damaged or cut short: download it again"),
     "not there":       (lambda factory: factory.folder / "none.raucb", "not there"),
