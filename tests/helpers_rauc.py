@@ -265,6 +265,9 @@ def machine(keyring: Path, jetson: bool = True) -> Iterator[Machine]:
         made = Machine(Path(name), keyring, jetson)
         try:
             yield made.start()
+        except BaseException:
+            print((made.folder / "log").read_text(encoding="utf-8")[-4000:])
+            raise
         finally:
             made.cut()
             os.environ.clear()

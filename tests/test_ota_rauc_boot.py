@@ -14,6 +14,7 @@ from helpers_parts import missing
 from packaging.version import Version
 
 from edge_alpr.errors import SlotError
+from edge_alpr.ota.rauc import RaucSlots
 from edge_alpr.ota.raucoutput import Bundle, busy, percent, read_info, read_status, reason, refuse, with_remedy
 from edge_alpr.ota.types import Slot, Slots
 
@@ -270,6 +271,20 @@ def test_what_rauc_prints():
     assert reason("") == "RAUC gave no reason"
     assert busy("Already processing a different method") and not busy("Compatible mismatch")
     assert with_remedy("Pigs fly") == "Pigs fly; see journalctl -u rauc"
+
+
+def test_half_a_status_is_asked_for_again(tmp_path: Path):
+    """Where an installation begins between RAUC's two questions, it leaves that out and calls it success."""
+    half, whole = STATUS % (b"null", b"booted"), STATUS % (b'"rootfs.0"', b"booted")
+    (tmp_path / "half").write_bytes(half)
+    (tmp_path / "whole").write_bytes(whole)
+    script = tmp_path / "rauc"
+    script.write_text(
+        f"#!/bin/sh\ncd {tmp_path}\n[ -e half ] || exec cat whole\ncat half\nrm half\n"
+        "echo 'already processing a different method' >&2\n", encoding="utf-8",
+    )  # fmt: skip
+    script.chmod(0o755)
+    assert RaucSlots((str(script),), release=tmp_path / "none").look().primary == "A"
 
 
 ORDER = ["0.9", "1.0.dev2", "1.0.dev10+gabc", "1.0a1", "1.0b1", "1.0rc1.dev1", "1.0rc1", "1.0rc10", "1.0", "1.0.1"]

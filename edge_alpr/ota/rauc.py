@@ -92,10 +92,11 @@ class RaucSlots:
         began = time.monotonic()
         while True:
             done = self._once(arguments)
-            why = reason(f"{done.stdout.decode(errors='replace')}\n{done.stderr.decode(errors='replace')}")
-            if done.returncode == 0:
+            said = f"{done.stdout.decode(errors='replace')}\n{done.stderr.decode(errors='replace')}"
+            if done.returncode == 0 and not busy(said):  # busy, `rauc status` leaves out a half and calls it success
                 return done.stdout
-            if not busy(why) or time.monotonic() - began > self.patience_s:
+            why = reason(said)
+            if not busy(said) or time.monotonic() - began > self.patience_s:
                 raise SlotError(f"rauc {' '.join(arguments[:2])}: {with_remedy(why)}")
             time.sleep(_PAUSE_S)
 
