@@ -207,9 +207,13 @@ class Machine:
         self._unmount()
 
     def _unmount(self) -> None:
-        """What a service leaves mounted goes with it: under systemd it has mounts of its own."""
+        """What a service leaves mounted goes with it: under systemd it has mounts of its own. So do loop devices."""
         while run("umount", "-l", self.folder / "mnt/bundle").returncode == 0:
             pass
+        for row in run("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").stdout.splitlines():
+            device, _, file = row.partition(" ")
+            if file.strip().startswith(str(self.keyring.parents[1])):
+                run("losetup", "--detach", device)
 
     def reboot(self) -> str:
         """Power off and on: the side that the boot loader starts. RAUC is up again afterwards."""
