@@ -17,7 +17,8 @@ from edge_alpr.evidence import canonical
 from edge_alpr.geometry import box_quad
 from edge_alpr.infer import adapt
 from edge_alpr.infer.card import KINDS, Card
-from edge_alpr.infer.package import ModelPackage, configured
+from edge_alpr.infer.package import ModelPackage
+from edge_alpr.infer.sets import configured
 from edge_alpr.ports import Session
 from edge_alpr.stages.detect import Detector
 from edge_alpr.stages.read import Reader
