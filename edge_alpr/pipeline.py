@@ -287,7 +287,7 @@ class Pipeline:
         return on_gpu.identities if self._looked_by is None else self._looked_by
 
     def use(self, nets: Nets) -> None:
-        """Other networks for frames on the host, from the next one found on; what was found before is read by its own."""
+        """Other networks for frames on the host, from the next one found on; what was found is read by its own."""
         self._nets = nets
 
     def configure(self, config: EventConfig) -> None:

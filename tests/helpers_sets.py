@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -12,7 +11,7 @@ from edge_alpr.infer.package import list_packages, shipped_folder, write_card
 
 
 def put_set(shelf: Path, version: str, without: tuple[str, ...] = ()) -> Path:
-    """The shipped weights as another set: every file has another hash, and does the same. `without` leaves files out."""
+    """The shipped weights as another set: each file has another hash, and does the same. `without` leaves files out."""
     folder = shelf / version
     folder.mkdir(parents=True)
     packages = [one.package for one in list_packages(shipped_folder()) if one.package]
@@ -26,7 +25,8 @@ def put_set(shelf: Path, version: str, without: tuple[str, ...] = ()) -> Path:
         path.write_bytes(model.SerializeToString())
         card = msgspec.structs.replace(package.card, version=version)
         if card.variant:
-            card = msgspec.structs.replace(card, variant=msgspec.structs.replace(card.variant, of=hashes[card.variant.of]))
+            variant = msgspec.structs.replace(card.variant, of=hashes[card.variant.of])
+            card = msgspec.structs.replace(card, variant=variant)
         written = write_card(path, card)
         hashes[package.card.sha256] = written.read_text(encoding="utf-8").partition('sha256 = "')[2][:64]
     return folder
@@ -37,4 +37,4 @@ def point(shelf: Path, link: str, version: str) -> None:
     beside = shelf / f".{link}.new"
     beside.unlink(missing_ok=True)
     beside.symlink_to(version)
-    os.replace(beside, shelf / link)
+    beside.replace(shelf / link)

@@ -23,7 +23,7 @@ from edge_alpr.drive import Drive, Screen, Summary
 from edge_alpr.errors import ModelError
 from edge_alpr.evidence import canonical
 from edge_alpr.hotswap import renewal
-from edge_alpr.infer.package import load_package
+from edge_alpr.infer.package import in_precision, load_package
 from edge_alpr.infer.sets import current_set, linked, usable_set
 from edge_alpr.types import Event
 
@@ -47,7 +47,7 @@ def shelf(sets: Path, tmp_path: Path) -> Path:
 
 
 def hash_of(shelf: Path, version: str, name: str = "plate-reader") -> str:
-    return load_package(shelf / version / f"{name}.onnx").card.sha256[:12]
+    return in_precision(load_package(shelf / version / f"{name}.onnx"), "auto").card.sha256[:12]
 
 
 def settings(shelf: Path | None, **models: object) -> ModelsConfig:
@@ -92,7 +92,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no card": (lambda shelf: (shelf / "2.0.0" / "plate-detector.toml").unlink(), "it has no card"),
     "nothing there": (lambda shelf: shutil.rmtree(shelf / "2.0.0"), "no such folder"),
     "no link": (lambda shelf: ((shelf / "current").unlink(), (shelf / "current").mkdir()), "no link to the folder"),
-    "no shelf": (lambda shelf: shutil.rmtree(shelf), "there is no such folder"),
+    "no shelf": (shutil.rmtree, "there is no such folder"),
 }
 
 

@@ -53,3 +53,7 @@ class Resting:
             return False
         self._taken = place
         return True
+
+    def forget(self) -> None:
+        """It did not stay while it was acted on: whatever it comes to rest at is news."""
+        self._taken = None

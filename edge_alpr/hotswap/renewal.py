@@ -93,14 +93,16 @@ class Renewal:
         except EdgeAlprError as error:
             self._refuse(str(error))
             return
-        if self._place() == place:  # else it is news again soon
-            self.status = ""
-            with self._lock:
-                self._ready = ready
-            _log.info("%s", f"{ready.models.among.title} are open" if ready else self._as_before())
-
-    def _as_before(self) -> str:
-        return f"{self._tiers.models.among.title} are as they were"
+        if self._place() != place:
+            self._resting.forget()
+            return
+        self.status = ""
+        with self._lock:
+            self._ready = ready
+        if ready is None:
+            _log.info("%s are as they were", self._tiers.models.among.title)
+        else:
+            _log.info("%s are open", ready.models.among.title)
 
     def _place(self) -> Place:
         return place_of(shelf_of(self._config.models), CURRENT)

@@ -29,7 +29,7 @@ SHARE = 0.05
 """Of one core: after a frame it rests for so long that it takes no more."""
 LEAST_PAUSE_S = 0.5
 WRITE_S = 10.0
-_TURN_S = 1.0
+TURN_S = 1.0
 _PATIENCE_S = 5.0
 
 
@@ -109,12 +109,12 @@ class Shadow:
 
     def _turn(self) -> None:
         """Wait for a frame and look at it; now and then look at the shelf, and write."""
-        if time.monotonic() - self._looked_s >= _TURN_S:
+        if time.monotonic() - self._looked_s >= TURN_S:
             self._looked_s = time.monotonic()
             self._look()
         self._idle = self._trial is not None
         try:
-            taken = self._samples.get(timeout=_TURN_S)
+            taken = self._samples.get(timeout=TURN_S)
         except queue.Empty:
             return
         if taken is None or self._trial is None or self._trial.old.among != self._among:
