@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import onnx
 
-from edge_alpr.infer.package import list_packages, shipped_folder, write_card
+from edge_alpr.infer.package import list_packages, load_package, shipped_folder, write_card
 
 
 def put_set(shelf: Path, version: str, without: tuple[str, ...] = ()) -> Path:
@@ -30,6 +30,20 @@ def put_set(shelf: Path, version: str, without: tuple[str, ...] = ()) -> Path:
         written = write_card(path, card)
         hashes[package.card.sha256] = written.read_text(encoding="utf-8").partition('sha256 = "')[2][:64]
     return folder
+
+
+def put_graphs_of(folder: Path, graphs: Path) -> None:
+    """Give a set of `put_set` the graphs for the GPU that were made of the shipped weights, as if made of its own."""
+    (folder / "engines").mkdir()
+    for listed in list_packages(graphs):
+        assert listed.package
+        card, model = listed.package.card, onnx.load_from_string(listed.package.model)
+        model.doc_string = folder.name
+        path = folder / "engines" / listed.path.name
+        path.write_bytes(model.SerializeToString())
+        source = str(card.data["made_from"]).partition(" ")[0]
+        made_from = f"{source} sha256 {load_package(folder / source).card.sha256}"
+        write_card(path, msgspec.structs.replace(card, data={**card.data, "made_from": made_from}))
 
 
 def point(shelf: Path, link: str, version: str) -> None:
