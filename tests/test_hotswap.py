@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,15 +17,16 @@ pytest.importorskip("onnx", reason="the sets are made with onnx: pip install -e 
 
 from helpers_sets import point, put_set
 
-from edge_alpr.app import open_models
+from edge_alpr.app import Tiers, make_pipeline, open_models, open_pair
 from edge_alpr.config import Config, LearningConfig, ModelsConfig, OutputConfig, StoreConfig
+from edge_alpr.doctor.networks import GOLDEN_TEXT, golden_frame, model_set
 from edge_alpr.drive import Drive, Screen, Summary
 from edge_alpr.errors import ModelError
-from edge_alpr.evidence import canonical
+from edge_alpr.evidence import UNREAD, canonical
 from edge_alpr.hotswap import renewal
 from edge_alpr.infer.package import in_precision, load_package
-from edge_alpr.infer.sets import current_set, linked, usable_set
-from edge_alpr.types import Event
+from edge_alpr.infer.sets import current_set, linked, set_in, usable_set
+from edge_alpr.types import Crop, Event, Frame, Read
 
 FRAMES = 600
 VEHICLES = 10
@@ -116,6 +117,18 @@ def test_a_set_that_does_not_open_leaves_the_shipped_pair(shelf: Path, caplog: p
     models = open_models(Config(models=msgspec.structs.replace(settings(shelf), precision="int8")))
     assert models.among.version == ""
     assert "models 2.0.0 cannot be opened, the shipped ones read" in caplog.text
+
+
+def test_the_doctor_says_which_set_reads_and_why_another_does_not(shelf: Path) -> None:
+    config = Config(models=settings(shelf))
+    assert list(model_set(Config())) == []
+    point(shelf, "current", "2.0.0")
+    (right,) = model_set(config)
+    _tear(shelf)
+    (wrong,) = model_set(config)
+    assert (right.status, right.what) == ("ok", f"models 2.0.0 of {shelf}")
+    assert wrong.status == "limited" and wrong.what.startswith("the shipped models read: ")
+    assert "its sha256 is" in wrong.what
 
 
 def test_no_link_means_the_shipped_pair_and_is_nothing_to_tell(shelf: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -250,3 +263,33 @@ def test_a_link_that_flaps_costs_what_it_comes_to_rest_at_and_one_that_goes_mean
     seen = drive(tmp_path, shelf, plan, frames=50)
     assert (seen.summary.models_swaps, seen.summary.models_version) == (2, "")
     assert set(seen.statuses) == {""}
+
+
+def test_the_governors_small_detector_is_exchanged_with_the_others(shelf: Path) -> None:
+    config = Config(models=settings(shelf))
+    pipeline = make_pipeline(config, models := open_models(config))
+    tiers = Tiers(config, pipeline, models)
+    tiers.add_smaller()
+    tiers.choose("small")
+    tiers.exchange(tiers.opened(open_pair(config, models.formats, set_in(shelf / "2.1.0"))))
+    assert hash_of(shelf, "2.1.0", "plate-detector-small") in pipeline._nets.models["detector"]
+    tiers.choose("large")
+    assert hash_of(shelf, "2.1.0", "plate-detector") in pipeline._nets.models["detector"]
+    assert hash_of(shelf, "2.1.0") in pipeline._nets.models["reader"]
+
+
+def test_what_was_found_by_one_set_is_read_by_its_own_reader() -> None:
+    def unread(crops: Sequence[Crop]) -> list[Read]:
+        return [UNREAD] * len(crops)
+
+    config = Config(models=settings(None))
+    pipeline = make_pipeline(config, models := open_models(config))
+    frame = Frame(golden_frame(), 0, 0, 1_767_348_000_000, "camera0")
+    found = pipeline.find(frame)
+    pipeline.use(replace(models.nets, read=unread, models={"reader": "other"}))
+    pipeline.read(found)
+    assert pipeline.observed[0].read.plate == GOLDEN_TEXT
+    assert pipeline.models == models.identities, "those that read the newest frame"
+    pipeline.process(replace(frame, index=1, stamp_ns=33_000_000))
+    assert {seen.read.plate for seen in pipeline.observed} == {""}
+    assert pipeline.models["reader"] == "other"
