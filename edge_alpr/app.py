@@ -50,6 +50,8 @@ class Models:
     """The hot lists of a drive."""
     among: ModelSet = field(default_factory=shipped_set)
     """Where what the configuration does not name was taken from."""
+    refused: str = ""
+    """Why that is not the set of the shelf, where it is not."""
 
     @property
     def nets(self) -> Nets:
@@ -129,7 +131,7 @@ def open_models(config: Config, tier: Tier | None = None, listen: Listener | Non
         if not among.version:
             raise
         _log.warning("%s cannot be opened, the shipped ones read: %s", among.title, error)
-        return open_pair(config, formats, shipped_set(), tier, listen)
+        return replace(open_pair(config, formats, shipped_set(), tier, listen), refused=str(error))
 
 
 def open_pair(

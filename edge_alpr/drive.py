@@ -89,6 +89,8 @@ class Summary:
     """The identities of the networks that ran, of those that read last."""
     models_version: str = ""
     """Of their set; empty for those that shipped."""
+    models_refused: str = ""
+    """Why those are not what the shelf named at the start, where they are not."""
     models_swaps: int = 0
     """How often another set took over in mid-drive."""
     cameras: dict[str, SourceCounters] = field(default_factory=dict)
@@ -212,7 +214,7 @@ class Drive:
     def _sum_up_models(self, models: Models, renewal: Renewal) -> None:
         summary = self.summary
         summary.models, summary.models_version = models.identities, models.among.version
-        summary.models_swaps = renewal.swaps
+        summary.models_swaps, summary.models_refused = renewal.swaps, models.refused
 
     def _take(self, config: Config, pipeline: Pipeline, sensors: Sensors) -> None:
         """The sections that a drive takes while it runs."""
@@ -253,7 +255,8 @@ class Drive:
         models = self._load()
         gpu = self._gpu(models, stack)
         if gpu is not None and gpu.among != models.among:
-            models = open_pair(sharing(config), models.formats, gpu.among, listen=self._relay.listener)
+            pair = open_pair(sharing(config), models.formats, gpu.among, listen=self._relay.listener)
+            models = replace(pair, refused=gpu.refused)
         source = stack.enter_context(self._probe.around(together(config.sources, self._opener(gpu))))
         live, look = source.info.live, gpu.look if gpu else None
         store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))

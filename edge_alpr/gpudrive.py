@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -54,6 +54,8 @@ class GpuDrive:
     """The set whose networks look, at first."""
     bench_for: Callable[[ModelSet], Bench]
     """For the networks of another set. Raises an `EdgeAlprError` where there are no graphs of them."""
+    refused: str = ""
+    """Why that is not the set that was wanted, where it is not."""
 
 
 def this_hardware(root: Path = Path("/")) -> Hardware:
@@ -86,7 +88,7 @@ def open_gpu_drive(
         with suppress(EdgeAlprError):
             drive = _opened(config, hardware, interpret, stack, shipped_set())
             _log.warning("the shipped models read, for the GPU has nothing of the others: %s", reason)
-            return drive
+            return replace(drive, refused=str(reason))
     if config.models.run_on == "gpu":
         raise reason
     absent = isinstance(reason, GpuError) and not reason.status  # no driver is installed

@@ -139,7 +139,7 @@ RIGHT = Seen(Summary(stages={"total": (5.0, 20.0)}, models_version="2"), Counter
         (Seen(RIGHT.summary, Counter([*expected(), "EXTRA1"])), Limits(), "told and not there: EXTRA1"),
         (Seen(RIGHT.summary, Counter([*expected(), *expected()])), Limits(), "told more than once"),
         (Seen(RIGHT.summary, Counter(sorted(expected())[1:])), Limits(), f"not told: {min(expected())}"),
-        (Seen(Summary(), RIGHT.told), Limits(), "other models read: the shipped ones"),
+        (Seen(Summary(models_refused="no graph"), RIGHT.told), Limits(), "the shipped models read: no graph"),
         (Seen(Summary(models_version="2", gpu_lost="gone"), RIGHT.told), Limits(), "the GPU was given up: gone"),
     ],
 )

@@ -364,6 +364,7 @@ def test_a_drive_on_the_gpu_begins_with_the_shipped_set_where_the_other_has_no_g
     summary, events = rig.drive(run_on=run_on)
     assert told(events) == [("confirmed", "7XKM482")]
     assert summary.models_version == ""
+    assert summary.models_refused.startswith("models 2.0.0: no graphs for the GPU were made from them; put them into")
     assert {part.partition(":")[0] for part in summary.models.values()} == {"tensorrt"}
     assert "the shipped models read, for the GPU has nothing of the others: models 2.0.0: no graphs" in caplog.text
 

@@ -162,7 +162,7 @@ class Driven:
 def drive(folder: Path, shelf: Path | None, plan: dict[int, Callable[[], object]], frames: int = FRAMES) -> Driven:
     """At frames of `plan` something is done, while the drive waits."""
     config = Config(
-        models=settings(shelf, run_on="cpu"),
+        models=settings(shelf, run_on="cpu", tier="small"),
         store=StoreConfig(path=str(folder / "store"), keep_images=False),
         output=OutputConfig(events=str(folder / "events.jsonl")),
         learning=LearningConfig(watch_drift=False),

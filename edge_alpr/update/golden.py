@@ -85,7 +85,7 @@ def judge(seen: Seen, wanted: frozenset[str], version: str, limits: Limits) -> s
     p99_ms = (summary.stages or {}).get("total", (0.0, 0.0))[1]
     mean_w = sum(seen.watts) / len(seen.watts) if seen.watts else 0.0
     checks = (
-        (summary.models_version != version, f"other models read: {summary.models_version or 'the shipped ones'}"),
+        (summary.models_version != version, f"the shipped models read: {summary.models_refused}"),
         (summary.gpu_lost, f"the GPU was given up: {summary.gpu_lost}"),
         (wanted - told, f"not told: {', '.join(sorted(wanted - told))}"),
         (told - wanted, f"told and not there: {', '.join(sorted(told - wanted))}"),
