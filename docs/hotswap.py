@@ -1,7 +1,8 @@
-"""What an exchange of the models costs a drive, and what a set on trial costs: the sample drive, with and without.
+"""What an exchange of the models costs a drive, what a set on trial costs, and a golden drive: with and without.
 
-    python docs/hotswap.py            # longest gap between two frames, at full speed and as a camera shows it
-    python docs/hotswap.py --trial    # frames a second at full speed, frames dropped at a camera's pace
+    python docs/hotswap.py                  # longest gap between two frames, at full speed and as a camera shows it
+    python docs/hotswap.py --what trial     # frames a second at full speed, frames dropped at a camera's pace
+    python docs/hotswap.py --what golden    # the same with golden drives beside it, one after the other
 
 The other set is the shipped networks under another version.
 """
@@ -10,9 +11,13 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -119,37 +124,69 @@ def told(name: str, runs: list[Driven]) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trial", action="store_true")
+    parser.add_argument("--what", choices=("exchanges", "trial", "golden"), default="exchanges")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--paces", nargs="+", choices=("hurried", "camera"), default=("hurried", "camera"))
-    told_ = parser.parse_args()
+    wanted = parser.parse_args()
     paces = {"hurried": hurried, "camera": as_camera}
-    for pace in told_.paces:
+    for pace in wanted.paces:
         with tempfile.TemporaryDirectory() as place:
             shelf = Path(place)
             for version in ("1", "2"):
                 shutil.copytree(shipped_folder(), shelf / version, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-            compare(shelf, pace, paces[pace], told_.trial, told_.rounds)
+            compare(shelf, pace, paces[pace], wanted.what, wanted.rounds)
 
 
-def compare(
-    shelf: Path, pace: str, source: Callable[[SourceConfig], FrameSource], trial: bool, rounds: int
-) -> None:
+def compare(shelf: Path, pace: str, source: Callable[[SourceConfig], FrameSource], what: str, rounds: int) -> None:
     """Turn and turn about, so that both meet the same machine."""
     runs: dict[str, list[Driven]] = {"without": [], "with": []}
     for _ in range(rounds):
         switched(shelf, "current", "1")
         runs["without"].append(drive(shelf, source, {}))
-        if trial:
-            switched(shelf, "trial", "2")
-            runs["with"].append(drive(shelf, source, {}))
-            (shelf / "trial").unlink()
-        else:
-            runs["with"].append(drive(shelf, source, dict(zip(EXCHANGES, ("2", "1"), strict=True))))
+        with WITH[what](shelf) as at:
+            runs["with"].append(drive(shelf, source, at))
     for name, some in runs.items():
-        told(f"{pace}, {name} {'a trial' if trial else 'exchanges'}", some)
-    if trial:
+        told(f"{pace}, {name} {what}", some)
+    if what == "trial":
         print(load(shelf, "2"))
+
+
+@contextmanager
+def exchanges(shelf: Path) -> Iterator[dict[int, str]]:
+    """The link is switched twice."""
+    yield dict(zip(EXCHANGES, ("2", "1"), strict=True))
+
+
+@contextmanager
+def trial(shelf: Path) -> Iterator[dict[int, str]]:
+    """A set is on trial."""
+    switched(shelf, "trial", "2")
+    yield {}
+    (shelf / "trial").unlink()
+
+
+@contextmanager
+def golden(shelf: Path) -> Iterator[dict[int, str]]:
+    """Golden drives run all the time; the one at work at the end is ended."""
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.is_set():
+            command = [sys.executable, "-m", "edge_alpr.update.golden", "--json", "--models", str(shelf / "2")]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as one:
+                while one.poll() is None and not ended.wait(0.1):
+                    pass
+                one.terminate()
+                print(one.communicate()[0], end="")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield {}
+    ended.set()
+    thread.join()
+
+
+WITH = {"exchanges": exchanges, "trial": trial, "golden": golden}
 
 
 if __name__ == "__main__":
