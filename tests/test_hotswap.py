@@ -182,7 +182,7 @@ def drive(folder: Path, shelf: Path | None, plan: dict[int, Callable[[], object]
 
 @pytest.fixture
 def until(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Until:
-    """Do something to the shelf, and wait until the drive's other thread has said this of it."""
+    """Do something to the shelf, and wait until this is the last that the drive's other thread has said."""
     caplog.set_level(logging.INFO, logger="edge_alpr.hotswap")
     monkeypatch.setattr(renewal, "EVERY_S", 0.05)
 
@@ -191,7 +191,7 @@ def until(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> 
             caplog.clear()
             act()
             ends = time.monotonic() + 60
-            while said not in caplog.text:
+            while not (caplog.records and said in caplog.records[-1].getMessage()):
                 assert time.monotonic() < ends, f"never said: {said}"
                 time.sleep(0.02)
 

@@ -71,7 +71,7 @@ class Renewal:
             return None
         with self._lock:
             ready, self._ready = self._ready, None
-            if ready is None:
+            if ready is None or ready.key == self._key:
                 return None
             self._key = ready.key
         self._retired.append(self._tiers.models)  # what it holds is closed on the other thread
