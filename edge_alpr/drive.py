@@ -252,11 +252,7 @@ class Drive:
         config, started = self._config, time.monotonic()
         self._relay = Relay(self._probe.listen)
         position = stack.enter_context(self._probe.position(config.position))  # first: rows count from here
-        models = self._load()
-        gpu = self._gpu(models, stack)
-        if gpu is not None and gpu.among != models.among:
-            pair = open_pair(sharing(config), models.formats, gpu.among, listen=self._relay.listener)
-            models = replace(pair, refused=gpu.refused)
+        models, gpu = self._networks(stack)
         source = stack.enter_context(self._probe.around(together(config.sources, self._opener(gpu))))
         live, look = source.info.live, gpu.look if gpu else None
         store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
@@ -286,6 +282,15 @@ class Drive:
             started, source, dispatcher, pipeline, position, lists, look, sensors, steering, learning, heart, view,
             renewal, shadow,
         )  # fmt: skip
+
+    def _networks(self, stack: ExitStack) -> tuple[Models, GpuDrive | None]:
+        """Those of one set, for the processor and for the GPU."""
+        models = self._load()
+        gpu = self._gpu(models, stack)
+        if gpu is None or gpu.among == models.among:
+            return models, gpu
+        pair = open_pair(sharing(self._config), models.formats, gpu.among, listen=self._relay.listener)
+        return replace(pair, refused=gpu.refused), gpu
 
     def _frame(self, found: Found, drive: _Parts) -> None:
         """The second half of a frame's way, and what others hear of it."""

@@ -80,7 +80,8 @@ def other_alphabet(folder: Path) -> None:
 
 def test_the_command_says_that_the_installed_models_are_good(tmp_path: Path) -> None:
     config = tmp_path / "car.toml"
-    config.write_text('[models]\nrun_on = "cpu"\ntier = "small"\n[formats]\nregions = ["ro"]\nmode = "filter"\n', encoding="utf-8")
+    formats = '[formats]\nregions = ["ro"]\nmode = "filter"\n'
+    config.write_text(f'[models]\nrun_on = "cpu"\ntier = "small"\n{formats}', encoding="utf-8")
     command = [sys.executable, "-m", "edge_alpr.update.golden", "--json", "--config", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     said = json.loads(done.stdout)
