@@ -52,7 +52,7 @@ class SourceConfig(Section, frozen=True):
 
 
 class ModelsConfig(Section, frozen=True):
-    """Which model packages run. Empty means the shipped one."""
+    """Which model packages run. Empty means that of the set in `shelf`, else the shipped one."""
 
     detector: str = ""
     tier: Tier = "large"
@@ -64,6 +64,8 @@ class ModelsConfig(Section, frozen=True):
     """`auto`: drives run on the GPU where there is one and `engines` has graphs for it; `gpu`: else an error."""
     engines: str = "engines/build"
     """Folder of the graphs and plans for the GPU. See docs/gpu.md."""
+    shelf: str = ""
+    """Folder of model sets side by side; its link `current` names the one that reads. Empty: those that shipped."""
     threads: Natural = 0
     """Threads for a network, 0: as many as cores, at most 4; half of them in a drive, where two run at a time."""
 

@@ -15,7 +15,7 @@ import msgspec
 from rich.console import Console
 
 from edge_alpr.ahead import Ahead, InTurn
-from edge_alpr.app import Models, device_id, make_pipeline, open_models, steer
+from edge_alpr.app import Models, Tiers, device_id, make_pipeline, open_models, open_pair, steer
 from edge_alpr.camera import open_source
 from edge_alpr.camera.several import together
 from edge_alpr.config import Config, PositionConfig, SourceConfig, changed
@@ -25,6 +25,7 @@ from edge_alpr.errors import SourceError
 from edge_alpr.gpudrive import GpuDrive, Hardware, open_gpu_drive, this_hardware
 from edge_alpr.hotlist.live import HotLists
 from edge_alpr.hotlist.status import read_status
+from edge_alpr.hotswap import Renewal, Shadow
 from edge_alpr.infer.looking import Look
 from edge_alpr.infer.onnx import MOST_THREADS
 from edge_alpr.ops.governor import Governor, limits_on
@@ -85,7 +86,13 @@ class Summary:
     first_plate_s: float | None = None
     stages: dict[str, tuple[float, float]] | None = None
     models: dict[str, str] = field(default_factory=dict)
-    """The identities of the networks that ran."""
+    """The identities of the networks that ran, of those that read last."""
+    models_version: str = ""
+    """Of their set; empty for those that shipped."""
+    models_refused: str = ""
+    """Why those are not what the shelf named at the start, where they are not."""
+    models_swaps: int = 0
+    """How often another set took over in mid-drive."""
     cameras: dict[str, SourceCounters] = field(default_factory=dict)
     """By their ids, where there were several."""
 
@@ -139,6 +146,8 @@ class _Parts:
     learning: Learning
     heart: Heart
     view: LiveView
+    renewal: Renewal
+    shadow: Shadow | None
 
 
 class Drive:
@@ -190,8 +199,22 @@ class Drive:
         """What others asked for meanwhile."""
         if self._next is not None:
             self._take(self._next, drive.pipeline, drive.sensors)
+        if (models := drive.renewal.exchange()) is not None:
+            self._renewed(models, drive)
         if self._stop:
             founds.end()
+
+    def _renewed(self, models: Models, drive: _Parts) -> None:
+        """Another set reads from the next frame found on."""
+        drive.learning.exchange(models.identities)
+        if drive.shadow is not None:
+            drive.shadow.exchange(models.among)
+        self._sum_up_models(models, drive.renewal)
+
+    def _sum_up_models(self, models: Models, renewal: Renewal) -> None:
+        summary = self.summary
+        summary.models, summary.models_version = models.identities, models.among.version
+        summary.models_swaps, summary.models_refused = renewal.swaps, models.refused
 
     def _take(self, config: Config, pipeline: Pipeline, sensors: Sensors) -> None:
         """The sections that a drive takes while it runs."""
@@ -229,8 +252,7 @@ class Drive:
         config, started = self._config, time.monotonic()
         self._relay = Relay(self._probe.listen)
         position = stack.enter_context(self._probe.position(config.position))  # first: rows count from here
-        models = self._load()
-        gpu = self._gpu(models, stack)
+        models, gpu = self._networks(stack)
         source = stack.enter_context(self._probe.around(together(config.sources, self._opener(gpu))))
         live, look = source.info.live, gpu.look if gpu else None
         store = stack.enter_context(EventStore(Path(config.store.path).expanduser(), config.store))
@@ -244,7 +266,8 @@ class Drive:
         models = replace(models, hits=lists)
         pipeline = make_pipeline(config, models, position.locate(live), listen=self._relay.listener, on_gpu=look)
         sensors = self._watched(stack, source, position)
-        steering = self._steering(models, pipeline, live, sensors, look)
+        tiers = Tiers(sharing(config), pipeline, models)
+        steering = self._steering(tiers, pipeline, live, sensors, look)
         learning = Learning(config, models.identities, live)
         dispatcher.catch_up()
         stack.callback(self._sum_up, time.monotonic(), source, pipeline, store)
@@ -252,9 +275,22 @@ class Drive:
         stack.callback(self._close, learning)
         heart = self._heart(stack, source, pipeline, sensors)
         view = self._live_view(stack, pipeline)
+        renewal = stack.enter_context(Renewal(sharing(config), tiers, gpu))
+        shadow = self._shadow(stack, models, pipeline) if live and config.models.shelf else None
+        self._sum_up_models(models, renewal)
         return _Parts(
-            started, source, dispatcher, pipeline, position, lists, look, sensors, steering, learning, heart, view
-        )
+            started, source, dispatcher, pipeline, position, lists, look, sensors, steering, learning, heart, view,
+            renewal, shadow,
+        )  # fmt: skip
+
+    def _networks(self, stack: ExitStack) -> tuple[Models, GpuDrive | None]:
+        """Those of one set, for the processor and for the GPU."""
+        models = self._load()
+        gpu = self._gpu(models, stack)
+        if gpu is None or gpu.among == models.among:
+            return models, gpu
+        pair = open_pair(sharing(self._config), models.formats, gpu.among, listen=self._relay.listener)
+        return replace(pair, refused=gpu.refused), gpu
 
     def _frame(self, found: Found, drive: _Parts) -> None:
         """The second half of a frame's way, and what others hear of it."""
@@ -265,10 +301,15 @@ class Drive:
             took, now = read - found.begun_ns, time.monotonic_ns()
             drive.steering.frame(found.stamp_ns, took, found.searched, now, found.camera_id)
             drive.heart.govern(drive.steering.governor)
-        others = drive.position.status, drive.lists.status, drive.look.health.status if drive.look else ""
+        others = (
+            drive.position.status, drive.lists.status, drive.look.health.status if drive.look else "",
+            drive.renewal.status,
+        )  # fmt: skip
         self._screen.status(_status(drive.steering, drive.source, *others))
         self._news(news, drive)
         drive.view.show(found, pipeline.seen)
+        if drive.shadow is not None and found.sample is not None:
+            drive.shadow.offer(found.sample, pipeline.observed)
         if found.searched:
             pipeline.timings.told(found.begun_ns, read)
         if self._probe.listen is not None:
@@ -284,7 +325,7 @@ class Drive:
         """The GPU, where there is one for this drive; a measurement's own source gives frames on the host."""
         if self._probe.source is not open_source:
             return None
-        return open_gpu_drive(self._config, self._hardware, models.formats.interpret, stack)
+        return open_gpu_drive(self._config, self._hardware, models.formats.interpret, stack, models.among)
 
     def _opener(self, gpu: GpuDrive | None) -> Callable[[SourceConfig], FrameSource]:
         """Opens a source with frames on the GPU; one that cannot do that gives them on the host, which is told."""
@@ -332,14 +373,14 @@ class Drive:
         return counters.cameras or {self._config.source.camera_id: counters}
 
     def _steering(
-        self, models: Models, pipeline: Pipeline, live: bool, sensors: Sensors, look: Look | None
+        self, tiers: Tiers, pipeline: Pipeline, live: bool, sensors: Sensors, look: Look | None
     ) -> Steering | None:
         if self._governor is None and live and self._config.governor.enabled:
             self._governor = Governor(limits_on(self._config.governor, sensors.throttles_c))
         if self._governor is None:
             return None
         change_tier = look.change_tier if look else None
-        return steer(self._config, models, pipeline, self._governor, sensors, change_tier)
+        return steer(tiers, pipeline, self._governor, sensors, change_tier)
 
     def _heart(self, stack: ExitStack, source: FrameSource, pipeline: Pipeline, sensors: Sensors) -> Heart:
         """It beats only where somebody is told."""
@@ -356,6 +397,13 @@ class Drive:
         heart = Heart(signs, sinks, self._config.output.heartbeat_s)
         return stack.enter_context(heart) if sinks else heart
 
+    def _shadow(self, stack: ExitStack, models: Models, pipeline: Pipeline) -> Shadow:
+        governor = self._governor
+        level = (lambda: governor.place) if governor else lambda: 0
+        shadow = stack.enter_context(Shadow(self._config, models.formats, models.among, level))
+        pipeline.sample_wanted = shadow.wanted
+        return shadow
+
     def _live_view(self, stack: ExitStack, pipeline: Pipeline) -> LiveView:
         live = stack.enter_context(LiveView(self._config))
         pipeline.scene_wanted = live.wanted
@@ -366,7 +414,6 @@ class Drive:
         models = open_models(sharing(self._config), listen=self._relay.listener)
         if self._probe.listen is not None:
             self._probe.listen("load", begin, time.perf_counter_ns())
-        self.summary.models = models.identities
         return models
 
     def _subscribers(self, stack: ExitStack, begin_ms: Callable[[], int]) -> dict[str, Subscriber]:

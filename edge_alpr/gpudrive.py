@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +18,13 @@ from edge_alpr.errors import EdgeAlprError, GpuError, ModelError
 from edge_alpr.evidence import Interpret
 from edge_alpr.gpuhealth import GpuHealth
 from edge_alpr.infer.cuda import EglImage, Gpu, open_gpu
-from edge_alpr.infer.looking import Bench, Look, open_bench
+from edge_alpr.infer.looking import Bench, Look, bound_to, open_bench
 from edge_alpr.infer.machine import examine_machine
 from edge_alpr.infer.package import ModelPackage
 from edge_alpr.infer.planfolder import PlanFolder, own_recipe
 from edge_alpr.infer.recipe import Recipe
 from edge_alpr.infer.rungs import PlanReader
+from edge_alpr.infer.sets import GRAPHS, ModelSet, shipped_set, usable_set
 from edge_alpr.infer.trtengine import load_tensorrt
 from edge_alpr.types import Memory
 
@@ -49,6 +50,12 @@ class GpuDrive:
 
     frames: DeviceFrames
     look: Look
+    among: ModelSet
+    """The set whose networks look, at first."""
+    bench_for: Callable[[ModelSet], Bench]
+    """For the networks of another set. Raises an `EdgeAlprError` where there are no graphs of them."""
+    refused: str = ""
+    """Why that is not the set that was wanted, where it is not."""
 
 
 def this_hardware(root: Path = Path("/")) -> Hardware:
@@ -63,39 +70,65 @@ def this_hardware(root: Path = Path("/")) -> Hardware:
     )
 
 
-def open_gpu_drive(config: Config, hardware: Hardware, interpret: Interpret, stack: ExitStack) -> GpuDrive | None:
+def open_gpu_drive(
+    config: Config, hardware: Hardware, interpret: Interpret, stack: ExitStack, among: ModelSet
+) -> GpuDrive | None:
     """The GPU of a drive, closed with `stack`; None where the configuration or the machine has none for it.
 
-    Raises an `EdgeAlprError` where the configuration insists on it.
+    `among` is the set that reads; where only the shipped one has graphs, that is taken (`GpuDrive.among`), and told.
+    Raises an `EdgeAlprError` where the configuration insists on a GPU.
     """
     if config.models.run_on == "cpu":
         return None
     try:
-        with ExitStack() as opened:
-            bench = opened.enter_context(opened_bench(config, hardware))
-            health = GpuHealth()
-            drive = GpuDrive(hardware.frames(bench.gpu, health), Look(bench, config, health, interpret))
-            stack.push(opened.pop_all())
-            return drive
+        return _opened(config, hardware, interpret, stack, among)
     except EdgeAlprError as error:
-        if config.models.run_on == "gpu":
-            raise
-        absent = isinstance(error, GpuError) and not error.status  # no driver is installed
-        quiet = absent and not hardware.expected
-        _log.log(logging.INFO if quiet else logging.WARNING, "no GPU in this drive: %s", error)
-        return None
+        reason = error
+    if among.version:
+        with suppress(EdgeAlprError):
+            drive = _opened(config, hardware, interpret, stack, shipped_set())
+            _log.warning("the shipped models read, for the GPU has nothing of the others: %s", reason)
+            return replace(drive, refused=str(reason))
+    if config.models.run_on == "gpu":
+        raise reason
+    absent = isinstance(reason, GpuError) and not reason.status  # no driver is installed
+    quiet = absent and not hardware.expected
+    _log.log(logging.INFO if quiet else logging.WARNING, "no GPU in this drive: %s", reason)
+    return None
+
+
+def _opened(
+    config: Config, hardware: Hardware, interpret: Interpret, stack: ExitStack, among: ModelSet
+) -> GpuDrive:
+    with ExitStack() as opened:
+        bench = opened.enter_context(opened_bench(config, hardware, among))
+        health = GpuHealth()
+        look = Look(bench, config, health, interpret)
+        bench_for = partial(_bench, config, hardware, bench.gpu)
+        drive = GpuDrive(hardware.frames(bench.gpu, health), look, among, bench_for)
+        stack.push(opened.pop_all())
+        return drive
 
 
 @contextmanager
-def opened_bench(config: Config, hardware: Hardware) -> Iterator[Bench]:
-    """What networks on the GPU are opened with, while it is held. Raises an `EdgeAlprError` where there is none."""
+def opened_bench(config: Config, hardware: Hardware, among: ModelSet | None = None) -> Iterator[Bench]:
+    """What networks on the GPU are opened with, while it is held; `among` is the set, where it was looked up already.
+
+    Raises an `EdgeAlprError` where there is none.
+    """
     models = config.models
     with _given_back(hardware.gpu()) as gpu:
         if models.run_on != "gpu" and (models.detector or models.reader):
             raise ModelError("models of your own run on the processor; where there are graphs of them: run_on = 'gpu'")
-        folder = Path(models.engines).expanduser()
-        recipe = hardware.recipe(folder)
-        yield open_bench(folder, gpu, recipe, hardware.plans(folder, recipe))
+        yield _bench(config, hardware, gpu, among or usable_set(models))
+
+
+def _bench(config: Config, hardware: Hardware, gpu: Gpu, among: ModelSet) -> Bench:
+    """The graphs of a set: in its own folder, else those of the usual one that were made from its networks."""
+    own = among.folder / GRAPHS
+    folder = own if among.version and own.is_dir() else Path(config.models.engines).expanduser()
+    recipe = hardware.recipe(folder)
+    return bound_to(open_bench(folder, gpu, recipe, hardware.plans(folder, recipe)), among)
 
 
 @contextmanager

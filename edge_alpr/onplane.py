@@ -78,7 +78,7 @@ class OnPlane:
             again = [self._again(plane, one, self.nets.near) for one in detections[:MOST_READ]]
             detections = without_doubles([*again, *detections[MOST_READ:]])
         wanted = detections[: min(most or MOST_READ, MOST_READ)]
-        return Looked(detections, frame, *self._reading(plane, wanted), self._read)
+        return Looked(detections, frame, *self._reading(plane, wanted), self._read, self.nets.identities)
 
     def _again(self, plane: DevicePlane, detection: Detection, near: NearNet) -> Detection:
         frame, (rows, columns) = (plane.width, plane.height), near.window
@@ -122,9 +122,12 @@ class Looked:
         done: list[Tensors],
         run: PlaneRun | None,
         read: Interpreter,
+        identities: dict[str, str],
     ) -> None:
         self.detections = detections
         """Best first, quads in frame pixels."""
+        self.identities = identities
+        """The networks that look."""
         self._frame, self._done, self._run, self._read = frame, done, run, read
 
     def consumed(self) -> None:

@@ -155,6 +155,17 @@ class Stages:
     """Place and time of a moment on the media clock."""
 
 
+@dataclass(frozen=True)
+class Nets:
+    """The networks for frames on the host, and who they are: what one of them found is cut and read by its own."""
+
+    detect: Callable[[Luma], list[Detection]]
+    cut: Callable[[Luma, Detection], Crop]
+    read: Callable[[Sequence[Crop]], list[Read]]
+    models: dict[str, str]
+    """Their identities by kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much is done: plates are looked for in every `interval`-th frame of a camera, and at most `reads` of a frame
@@ -216,6 +227,10 @@ class Found:
     scene: Scene | None = None
     looked: Looked | None = None
     """Where the GPU reads: it has crops and reads."""
+    nets: Nets | None = None
+    """What it was found by, where the host looked."""
+    sample: Luma | None = None
+    """A copy of the whole frame, where one was wanted."""
 
     @property
     def begun_ns(self) -> int:
@@ -233,7 +248,12 @@ class Pipeline:
     def __init__(self, stages: Stages, identity: Identity, listen: Listener | None = None) -> None:
         """`listen` hears of motion, detect, and, where there are plates, rectify and read, then of track."""
         self._stages = stages
-        self._identity = identity
+        self._device_id = identity.device_id
+        self._nets = Nets(stages.detect, stages.cut, stages.read, identity.models)
+        self._said_by = identity.models
+        """Who read the newest frame on the host."""
+        self._looked_by: dict[str, str] | None = None
+        """Who read the newest frame on the GPU."""
         self._listen = listen
         self.timings = Timings()
         self.counts = Counts()
@@ -248,6 +268,10 @@ class Pipeline:
         """All tracks after the newest frame that was searched."""
         self.scene_wanted: Callable[[str], bool] = lambda camera_id: False
         """Whether a frame of this camera is to be kept small even without a plate in it."""
+        self.sample_wanted: Callable[[], bool] = lambda: False
+        """Whether the frame at hand is to be copied whole, for somebody who looks at it later."""
+        self.observed: list[Observation] = []
+        """What was seen in the newest frame that was searched."""
 
     @property
     def withheld(self) -> int:
@@ -256,14 +280,15 @@ class Pipeline:
 
     @property
     def models(self) -> dict[str, str]:
-        """The identities of the networks that run now."""
+        """The identities of the networks that read the newest frame."""
         on_gpu = self._stages.on_gpu
-        return self._identity.models if on_gpu is None or on_gpu.health.lost else on_gpu.identities
+        if on_gpu is None or on_gpu.health.lost:
+            return self._said_by
+        return on_gpu.identities if self._looked_by is None else self._looked_by
 
-    def use(self, detect: Callable[[Luma], list[Detection]], models: dict[str, str]) -> None:
-        """Another detector for frames on the host from the next one on; `models` as in `Identity`."""
-        self._stages = replace(self._stages, detect=detect)
-        self._identity = replace(self._identity, models=models)
+    def use(self, nets: Nets) -> None:
+        """Other networks for frames on the host, from the next one found on; what was found is read by its own."""
+        self._nets = nets
 
     def configure(self, config: EventConfig) -> None:
         """Other thresholds for what is told, from the next frame read on."""
@@ -283,7 +308,16 @@ class Pipeline:
             found = Found(frame.stamp_ns, frame.epoch_ms, frame.camera_id, lane, small, [start, looked])
             if self._is_due(lane):
                 self._search(frame, found)
+                found.sample = self._sampled(frame) if found.searched and self.sample_wanted() else None
         return found
+
+    def _sampled(self, frame: Frame) -> Luma | None:
+        """A copy of the whole frame; None where its pixels cannot be had."""
+        try:
+            with frame.on_host() as seen:
+                return seen.luma.copy() if seen.plane is None else None
+        except SurfaceError:
+            return None
 
     def _is_due(self, lane: Lane) -> bool:
         if lane.spare is None or lane.coasted + 1 >= self.effort.interval:
@@ -352,9 +386,10 @@ class Pipeline:
             return none, None
 
     def _search_on_host(self, frame: Frame, found: Found) -> None:
-        found.detections = self._stages.detect(frame.luma)
+        nets = found.nets = self._nets
+        found.detections = nets.detect(frame.luma)
         found.stamps.append(time.perf_counter_ns())
-        found.crops = [self._stages.cut(frame.luma, d) for d in found.detections]
+        found.crops = [nets.cut(frame.luma, d) for d in found.detections]
         found.patches = [patch(frame.luma, d) for d in found.detections]
         if found.detections or self.scene_wanted(frame.camera_id):
             found.scene = small_scene(frame)
@@ -378,6 +413,8 @@ class Pipeline:
     def _tell(self, found: Found, begun: int) -> list[Told]:
         lane = found.lane
         crops, reads = self._reads_of(found)
+        self._said_by = found.nets.models if found.nets else self._said_by
+        self._looked_by = found.looked.identities if found.looked else self._looked_by
         read = time.perf_counter_ns()
         motion = lane.moved()
         moved = time.perf_counter_ns()
@@ -386,6 +423,7 @@ class Pipeline:
             for d, c, r, p in zip(found.detections, crops, reads, found.patches, strict=True)
         ]
         sightings = lane.track.update(seen, found.stamp_ns, found.epoch_ms, found.camera_id, motion)
+        self.observed = seen
         self.seen, self.ended = sightings, [sighting for sighting in sightings if sighting.lost]
         decisions = self._stages.decide.update(sightings)
         self._record(found, (begun, read, moved, time.perf_counter_ns()))
@@ -396,7 +434,7 @@ class Pipeline:
     def _reads_of(self, found: Found) -> tuple[list[Crop], list[Read]]:
         looked, on_gpu = found.looked, self._stages.on_gpu
         if looked is None or on_gpu is None:
-            return found.crops, self._read(found.crops, found.stamp_ns, found.lane)
+            return found.crops, self._read(found)
         try:
             result = looked.result()
         except (GpuError, ModelError) as error:  # the frame is gone, and with it what it said
@@ -407,15 +445,16 @@ class Pipeline:
         self.counts.unread += sum(1 for read in result[1] if read is UNREAD)
         return result
 
-    def _read(self, crops: Sequence[Crop], stamp_ns: int, lane: Lane) -> list[Read]:
+    def _read(self, found: Found) -> list[Read]:
         """The reads of a frame's crops, in their order; `UNREAD` for those beyond what is read of one frame."""
-        most = self.effort.reads
+        most, crops, lane = self.effort.reads, found.crops, found.lane
+        reader = (found.nets or self._nets).read
         if lane.spare is None or most is None or len(crops) <= most:
-            return self._stages.read(crops)
-        first = lane.spare.by_worth([c.detection for c in crops], stamp_ns, lane.moved())[:most]
+            return reader(crops)
+        first = lane.spare.by_worth([c.detection for c in crops], found.stamp_ns, lane.moved())[:most]
         self.counts.unread += len(crops) - most
         reads = [UNREAD] * len(crops)
-        for index, read in zip(first, self._stages.read([crops[i] for i in first]), strict=True):
+        for index, read in zip(first, reader([crops[i] for i in first]), strict=True):
             reads[index] = read
         return reads
 
@@ -455,7 +494,7 @@ class Pipeline:
             uuid=decision.uuid,
             state=decision.state,
             seq=decision.seq,
-            device_id=self._identity.device_id,
+            device_id=self._device_id,
             camera_id=sighting.camera_id,
             timestamp=iso_utc(epoch_end),
             clock_source=here.clock_source,

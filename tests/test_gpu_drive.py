@@ -6,6 +6,7 @@ Surfaces, CUDA and TensorRT are stand-ins, decoder, buffers, networks and all el
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,12 +27,14 @@ from helpers_camera import run_pipeline
 from helpers_engines import put_graphs
 from helpers_gpu import PROFILES, Driver, checked_driver, standin_tensorrt
 from helpers_nvmm import NOTHING, Layout, Standin, board
+from helpers_sets import point, put_graphs_of, put_set
 
 from edge_alpr.config import Config, DetectConfig, ModelsConfig, OutputConfig, SourceConfig, StoreConfig
 from edge_alpr.doctor.gpu import gpu
 from edge_alpr.drive import Drive, Screen, Summary
 from edge_alpr.errors import GpuError, SurfaceLostError
 from edge_alpr.gpudrive import Hardware
+from edge_alpr.hotswap import renewal
 from edge_alpr.infer.cuda import EglImage, open_gpu
 from edge_alpr.infer.recipe import load_recipes
 from edge_alpr.onplane import Looked, OnPlane
@@ -61,6 +64,7 @@ class Rig:
     thor: bool
     pitch: int = 1536
     look_again: bool = True
+    shelf: str = ""
     said: set[str] = field(default_factory=set)
     """What the screen was told that is not as usual."""
 
@@ -77,7 +81,9 @@ class Rig:
     def config(self, name: str, run_on: str) -> Config:
         return Config(
             source=SourceConfig(uri=str(self.clip)),
-            models=ModelsConfig(tier="small", precision="full", run_on=run_on, engines=str(self.folder / "graphs")),
+            models=ModelsConfig(
+                tier="small", precision="full", run_on=run_on, engines=str(self.folder / "graphs"), shelf=self.shelf
+            ),
             detect=DetectConfig(look_again=self.look_again),
             store=StoreConfig(path=str(self.folder / name)),
             output=OutputConfig(events=str(self.folder / f"{name}.jsonl")),
@@ -311,6 +317,56 @@ def test_without_graphs_for_its_frames_the_processor_reads_and_says_why(
     assert "no graph takes frames of 1280x720 with 2048 bytes a row, there are: 1280x720p1536" in caplog.text
     assert told(events) == told(short_on_cpu[1])
     assert summary.gpu_lost and summary.models["detector"].startswith("onnxruntime-cpu")
+
+
+def until(caplog: pytest.LogCaptureFixture, act: Callable[[], object], said: str) -> None:
+    """Do something, and hold the drive until it has said this of it."""
+    act()
+    ends = time.monotonic() + 60
+    while said not in caplog.text:
+        assert time.monotonic() < ends, f"never said: {said}"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+def test_another_model_set_takes_over_on_the_gpu_only_with_graphs_of_its_own(
+    rig: Rig, on_cpu: Driven, graphs: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="edge_alpr.hotswap")
+    monkeypatch.setattr(renewal, "EVERY_S", 0.05)
+    folder = put_set(rig.folder / "shelf", "2.0.0")
+    if graphs:
+        put_graphs_of(folder, rig.folder / "graphs")
+    rig.shelf = str(folder.parent)
+    said = "models 2.0.0 are open" if graphs else "models 2.0.0: no graphs for the GPU were made from them"
+
+    def switch(frames: int) -> None:
+        if frames == 30:
+            until(caplog, lambda: point(folder.parent, "current", "2.0.0"), said)
+
+    summary, events = rig.drive(progress=switch)
+    assert (summary.frames, summary.gpu_faults, summary.gpu_lost) == (on_cpu[0].frames, 0, "")
+    assert (summary.models_swaps, summary.models_version) == ((1, "2.0.0") if graphs else (0, ""))
+    assert [life(event) for event in events] == [life(event) for event in on_cpu[1]]
+    assert {part.partition(":")[0] for event in events for part in event.models.values()} == {"tensorrt"}
+    assert len({event.models["reader"] for event in events}) == (2 if graphs else 1)
+    assert rig.said == {"", *([] if graphs else ["models on the shelf not taken, see the log"])}
+
+
+@pytest.mark.parametrize("run_on", ["gpu", "auto"])
+def test_a_drive_on_the_gpu_begins_with_the_shipped_set_where_the_other_has_no_graphs(
+    rig: Rig, run_on: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.clip = rig.clip.with_stem("start")
+    folder = put_set(rig.folder / "shelf", "2.0.0")
+    point(folder.parent, "current", "2.0.0")
+    rig.shelf = str(folder.parent)
+    summary, events = rig.drive(run_on=run_on)
+    assert told(events) == [("confirmed", "7XKM482")]
+    assert summary.models_version == ""
+    assert summary.models_refused.startswith("models 2.0.0: no graphs for the GPU were made from them; put them into")
+    assert {part.partition(":")[0] for part in summary.models.values()} == {"tensorrt"}
+    assert "the shipped models read, for the GPU has nothing of the others: models 2.0.0: no graphs" in caplog.text
 
 
 def test_insisting_on_a_gpu_that_is_not_there_is_an_error(rig: Rig) -> None:

@@ -14,9 +14,10 @@ from edge_alpr.config import ModelsConfig
 from edge_alpr.errors import ModelError
 from edge_alpr.infer import package as packages
 from edge_alpr.infer.card import DetectorCard, VariantCard, format_card, parse_card
-from edge_alpr.infer.package import configured, in_precision, list_packages, load_package, only, write_card
+from edge_alpr.infer.package import in_precision, list_packages, load_package, only, write_card
 from edge_alpr.infer.processor import multiplies_bytes
 from edge_alpr.infer.rungs import open_session
+from edge_alpr.infer.sets import configured
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 VALUES = st.one_of(TEXT, st.integers(-(2**60), 2**60), st.floats(allow_nan=False), st.lists(TEXT, max_size=3))

@@ -13,7 +13,7 @@ import pytest
 LAYERS = (
     "types errors models samples",
     "config geometry evidence ports feed boxes l4t",
-    "fusion path characters formats hits spans timings gpuhealth privacy runtime",
+    "fusion path characters formats hits spans timings gpuhealth privacy runtime agreement",
     "passages",
     "stages stages/*",
     "onplane",
@@ -21,6 +21,7 @@ LAYERS = (
     "pipeline ahead hotlist position",
     "evaluate ops ota gpudrive",
     "app doctor",
+    "hotswap",
     "drive",
     "screen stills assess bench label service records",
     "shelf build uplink display cabin update",

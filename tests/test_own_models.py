@@ -228,7 +228,7 @@ def test_the_detector_may_change_between_frames(tmp_path: Path) -> None:
 
 
 def test_a_tier_that_is_not_shipped_names_what_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("edge_alpr.infer.package.shipped_folder", lambda: tmp_path)
+    monkeypatch.setattr("edge_alpr.infer.sets.shipped_folder", lambda: tmp_path)
     put(tmp_path, rectangle_finder("yolov8"), finder_card("yolov8"), "only")
     once = Config(detect=DetectConfig(look_again=False))
     with pytest.raises(ModelError, match=r"one small detector is wanted there, found only\.onnx \(large\)"):

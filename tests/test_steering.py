@@ -15,7 +15,7 @@ from helpers_camera import rtsp_camera
 from helpers_traffic import observation, slots_of
 from rich.console import Console
 
-from edge_alpr.app import make_pipeline, open_models, steer
+from edge_alpr.app import Tiers, make_pipeline, open_models, steer
 from edge_alpr.camera import open_source
 from edge_alpr.config import (
     Config,
@@ -184,7 +184,8 @@ def test_the_sample_drive_loses_no_vehicle_when_it_is_searched_in_part(tmp_path:
     settings_ = config(tmp_path)
     models = open_models(settings_)
     pipeline = make_pipeline(settings_, models)
-    steering = steer(settings_, models, pipeline, Governor(GovernorConfig(celsius=0, queue_ms=0, lost_percent=0)))
+    governor = Governor(GovernorConfig(celsius=0, queue_ms=0, lost_percent=0))
+    steering = steer(Tiers(settings_, pipeline, models), pipeline, governor)
     told = []
     with open_source(settings_.source) as source:
         for frame in source:

@@ -63,6 +63,12 @@ def name_this_thread(name: str) -> None:
         (_SELF / "task" / str(threading.get_native_id()) / "comm").write_text(name, encoding="utf-8")
 
 
+def lower_this_thread(nice: int) -> None:
+    """Give the others of this process way, and the threads that it begins with it; there is no way back."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+
+
 def rss_mb() -> float | None:
     """The memory of this process that is resident now, in MB."""
     fields = (sysfs.text(_SELF / "statm") or "").split()

@@ -36,6 +36,7 @@ PROBES = (
     Probe("network camera", video.rtsp),
     Probe("USB camera", video.v4l2),
     Probe("sample drive", video.sample),
+    Probe("model set", networks.model_set),
     Probe("detector", networks.detector),
     Probe("reader", networks.reader),
     Probe("whole way", networks.whole_way),

@@ -17,7 +17,8 @@ from edge_alpr.evidence import canonical
 from edge_alpr.geometry import box_quad
 from edge_alpr.infer import adapt
 from edge_alpr.infer.card import KINDS, Card
-from edge_alpr.infer.package import ModelPackage, configured
+from edge_alpr.infer.package import ModelPackage
+from edge_alpr.infer.sets import configured, current_set
 from edge_alpr.ports import Session
 from edge_alpr.stages.detect import Detector
 from edge_alpr.stages.read import Reader
@@ -41,6 +42,17 @@ def golden_frame() -> Luma:
     cv2.rectangle(frame, (x0, y0), (x1 - 1, y1 - 1), 225, -1)
     cv2.putText(frame, GOLDEN_TEXT, (x0 + 9, y1 - 8), cv2.FONT_HERSHEY_DUPLEX, 0.97, 20, 2, cv2.LINE_AA)
     return np.asarray(cv2.GaussianBlur(frame, (3, 3), 0), np.uint8)
+
+
+def model_set(config: Config) -> Iterator[Finding]:
+    """Which set of the shelf reads; nothing is said where there is no shelf."""
+    if not config.models.shelf:
+        return
+    try:
+        yield Finding("model set", "ok", f"{current_set(config.models).title} of {config.models.shelf}")
+    except ModelError as error:
+        found = from_error("model set", error, "limited")
+        yield Finding("model set", "limited", f"the shipped models read: {found.what}", found.remedy)
 
 
 def detector(config: Config) -> Iterator[Finding]:

@@ -122,6 +122,12 @@ def identity_of(graph: Graph, settings: Settings, machine: Machine, tensorrt: st
     )
 
 
+def made_elsewhere(graph: Graph, weights: frozenset[str]) -> str:
+    """Why a graph is of none of these weights (the sha256 of ONNX files); empty where it is of one of them."""
+    made = _MADE_FROM.fullmatch(str(graph.package.card.data.get("made_from", "")))
+    return "" if made and made[2] in weights else "not made from the models that are to read"
+
+
 def outdated(graph: Graph, installed: Path | None = None) -> str:
     """Why a graph is not of the installed weights; empty where it is, or where it was made from a model of your own."""
     made = _MADE_FROM.fullmatch(str(graph.package.card.data.get("made_from", "")))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge_alpr.config import ModelsConfig, Precision, Tier
+from edge_alpr.config import Precision
 from edge_alpr.errors import ModelError
 from edge_alpr.infer.card import Card, DetectorTier, Kind, format_card, parse_card
 from edge_alpr.infer.processor import multiplies_bytes
@@ -85,21 +85,6 @@ def only(kind: Kind, folder: Path, tier: DetectorTier | None = None) -> Path:
         f"{folder}: one {wanted} is wanted there, found {names or 'none'}; "
         f'name the model in the configuration ([models] {kind} = "FILE.onnx") or install edge-alpr again'
     )
-
-
-def configured(models: ModelsConfig, kind: Kind, tier: Tier | None = None) -> ModelPackage:
-    """The package that the configuration wants: a named one, else the shipped one of `tier` (or of the configured).
-
-    It is the INT8 variant where `models.precision` wants that. Raises `ModelError`.
-    """
-    own = models.detector if kind == "detector" else models.reader
-    package = load_package(Path(own) if own else shipped(kind, tier or models.tier))
-    if package.card.kind != kind:
-        raise ModelError(
-            f"{package.path}: [models] {kind} of the configuration names a {package.card.kind}; "
-            f"name it there: [models] {package.card.kind}"
-        )
-    return in_precision(package, models.precision)
 
 
 def in_precision(package: ModelPackage, precision: Precision) -> ModelPackage:

@@ -62,6 +62,10 @@ class Keeper:
         self._key = self._open_key() if config.learning.keep_hard_examples else None
         self.on = config.learning.keep_hard_examples
 
+    def exchange(self, models: dict[str, str]) -> None:
+        """Other networks read from now on."""
+        self._models = models
+
     def hear(self, told: Told) -> None:
         """Remember the picture of what is confirmed; keep it if that is taken back."""
         event, best = told.event, told.best

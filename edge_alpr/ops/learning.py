@@ -50,6 +50,12 @@ class Learning:
             if self._watch:
                 self._watch.end(ending, sighting.epoch_end)
 
+    def exchange(self, models: dict[str, str]) -> None:
+        """Other networks read from now on."""
+        self.keeper.exchange(models)
+        if self._watch:
+            self._watch.exchange(models)
+
     def close(self) -> None:
         """Write what is only counted yet, and wait for what is being written."""
         if self._watch:

@@ -33,6 +33,12 @@ class DriftWatch:
         self._saved_s = time.monotonic()
         self._changed = self._failing = False
 
+    def exchange(self, models: dict[str, str]) -> None:
+        """Other networks read from now on: their weeks are counted anew."""
+        key = ledger.models_key(models)
+        if key != self.ledger.models:
+            self.ledger = drift.Ledger(models=key, weeks={})
+
     def end(self, ending: Ending, epoch_ms: int) -> None:
         """Count one track."""
         self._changed = True
