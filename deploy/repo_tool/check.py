@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlparse
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, LengthOrHashMismatchError, RepositoryError
 from tuf.api.metadata import TargetFile, Targets
-from tuf.ngclient import Updater
+from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
 from deploy.repo_tool.publish import Desk, read_staged
@@ -20,6 +20,8 @@ from deploy.repo_tool.work import expiring
 
 SERVED = re.compile(r"(director|image)/metadata/(timestamp|[0-9]+\.(root|snapshot|targets))\.json|image/targets/.+")
 PRIVATE = b"PRIVATE KEY"
+LIMITS = UpdaterConfig(root_max_length=256_000, snapshot_max_length=100_000, targets_max_length=2_000_000)
+"""As a car has them: longer metadata is an attack."""
 
 
 class FolderFetcher(FetcherInterface):
@@ -70,6 +72,7 @@ def _read_as_client(fleet: Fleet, repository: str) -> dict[str, TargetFile]:
             folder,
             fleet.metadata(repository).resolve().as_uri(),
             fetcher=FolderFetcher(),
+            config=LIMITS,
             bootstrap=(fleet.metadata(repository) / "1.root.json").read_bytes(),
         )
         client.refresh()

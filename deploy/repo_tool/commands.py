@@ -93,8 +93,7 @@ def init(
         keyring = Keyring(fleet, dict(settings.keys), secrets, lambda name: online_secret if is_online(name) else None)
         keys = beginning.make_keys(fleet, keyring, uris)
         beginning.make_repositories(Desk(fleet, settings, keyring, utc_now()), keys)
-    show.say(out, f"made; serve {fleet.public}. Into the device go:")
-    show.say(out, *(f"  {fleet.metadata(repository) / '1.root.json'}" for repository in REPOSITORIES))
+    show.say(out, f"made; serve {fleet.public}; deploy/repo trust FOLDER writes what goes into the image of the device")
     away = [f"{keyring.keys[name].uri} ({name})" for name in keyring.keys if not is_online(name)]
     show.say(out, "to be carried away, each root key of a repository to another place:", *(f"  {one}" for one in away))
 
@@ -163,6 +162,18 @@ def renew(
     with _desk(context) as desk:
         rotation.renew(desk, what)
         _end(work.sign(desk))
+
+
+@app.command()
+def trust(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Gets director/root.json and image/root.json.", metavar="FOLDER")],
+) -> None:
+    """Write the roots that a new device starts from: they go into its image, and all its trust begins there."""
+    with _desk(context) as desk:
+        for repository in REPOSITORIES:
+            work.write_trust(desk, repository, folder)
+    show.say(out, f"{folder}: written")
 
 
 @app.command("check")

@@ -90,12 +90,19 @@ def sign_staged(desk: Desk, repository: str, lost: bool = False) -> list[str]:
     ]
 
 
-def publish(desk: Desk, repository: str, lost: bool = False) -> bool:
-    """Serve what is staged and fully signed, with a new timestamp. Returns whether there was something staged.
+def sign_targets(desk: Desk, repository: str) -> list[str]:
+    """As `sign_staged`, of the targets only, for the root that is served: no root key is asked for."""
+    staged = read_staged(desk, repository)
+    roots = _roots(desk, repository, staged)
+    return _sign(desk, repository, staged.targets, roots, roots[:1])
 
-    Raises `KeyUnreachableError` where an online key is not here; nothing is changed then.
+
+def publish(desk: Desk, repository: str, lost: bool = False, what: Staged | None = None) -> None:
+    """Serve what is staged and fully signed, or `what`, with a new timestamp.
+
+    Raises `KeyUnreachableError` where a key is not here; nothing is changed then.
     """
-    state, staged = desk.state(repository), _complete(desk, repository, lost)
+    state, staged = desk.state(repository), what or _complete(desk, repository, lost)
     roots = [state.root.signed, *([staged.root.signed] if staged.root else [])]  # for clients before and after
     for path, data in _files(desk, state, staged, roots, roots[-1:] if lost else roots):
         write_whole(desk.fleet.metadata(repository) / path, data, desk.fleet.scratch)
@@ -104,7 +111,6 @@ def publish(desk: Desk, repository: str, lost: bool = False) -> bool:
         write_whole(desk.fleet.metadata(repository) / name, staged.root.to_bytes(), desk.fleet.scratch)
     for role in [role for role, one in (("root", staged.root), ("targets", staged.targets)) if one]:
         remove(desk.fleet.staged(repository, role))
-    return bool(staged.root or staged.targets)
 
 
 def _files(
@@ -136,7 +142,8 @@ def sign_now(desk: Desk, signed: T, roots: Sequence[Root], must: Sequence[Root])
     metadata = Metadata(signed)
     absent = add_signatures(metadata, roots, desk.keyring)
     if not is_signed(metadata, must):
-        raise KeyUnreachableError(f"{signed.type} cannot be signed here: {'; '.join(absent)}")
+        hint = "; where the old key is gone for good: deploy/repo sign --lost" if len(must) > 1 else ""
+        raise KeyUnreachableError(f"{signed.type} cannot be signed here: {'; '.join(absent)}{hint}")
     return metadata
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,14 +13,16 @@ from tuf.api.metadata import TargetFile
 
 from deploy.repo_tool import metadata as make
 from deploy.repo_tool import rollouts as plan
-from deploy.repo_tool.errors import RepoError
+from deploy.repo_tool.errors import KeyUnreachableError, RepoError
 from deploy.repo_tool.files import copy_whole, sha256_of, write_whole
-from deploy.repo_tool.publish import Desk, publish, read_staged, sign_staged, stage_files, unstage
+from deploy.repo_tool.publish import Desk, Staged, publish, read_staged, sign_staged, sign_targets, stage_files, unstage
 from deploy.repo_tool.rollouts import Rollout
 from deploy.repo_tool.settings import DIRECTOR, IMAGE, REPOSITORIES
 from edge_alpr.ota.types import IMAGE as IMAGE_UNIT
 from edge_alpr.ota.types import LIST, MODELS
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+"""What cars take as a part of a path, and as a version."""
 SUFFIXES = {IMAGE_UNIT: ".raucb", MODELS: ".tar", LIST: ".tar"}
 RENEW_BELOW = 1 / 3
 """The director's targets with less of their life left are signed anew by `refresh`."""
@@ -95,8 +98,11 @@ def tell(desk: Desk) -> list[str]:
     """Have the director say what the roll-outs are. Returns what is still needed for that."""
     if not _told_otherwise(desk):
         return []
-    stage_files(desk, DIRECTOR, plan.director_files(read_rollouts(desk), desk.state(IMAGE).targets.signed.targets))
-    return _sign_one(desk, DIRECTOR)
+    _stage_told(desk)
+    needed = sign_targets(desk, DIRECTOR)
+    if not needed:
+        publish(desk, DIRECTOR)
+    return needed
 
 
 def refresh(desk: Desk) -> list[str]:
@@ -104,12 +110,9 @@ def refresh(desk: Desk) -> list[str]:
     targets = desk.state(DIRECTOR).targets.signed
     old = make.life_left(targets, desk.settings.expiry.targets_days, desk.now) < RENEW_BELOW
     if old or _told_otherwise(desk):
-        files = plan.director_files(read_rollouts(desk), desk.state(IMAGE).targets.signed.targets)
-        stage_files(desk, DIRECTOR, files)
-        sign_staged(desk, DIRECTOR)
-    for repository in REPOSITORIES:
-        publish(desk, repository)
-    return [line for repository in REPOSITORIES for line in expiring(desk, repository)]
+        _stage_told(desk)
+        sign_targets(desk, DIRECTOR)
+    return [line for repository in REPOSITORIES for line in _refresh_one(desk, repository)]
 
 
 def expiring(desk: Desk, repository: str) -> list[str]:
@@ -121,6 +124,21 @@ def expiring(desk: Desk, repository: str) -> list[str]:
         for role, days in left.items()
         if days < timedelta(days=WARN_DAYS)
     ]
+
+
+def _refresh_one(desk: Desk, repository: str) -> list[str]:
+    """What is staged and cannot be published here must not keep what is served from being refreshed."""
+    warnings = []
+    try:
+        publish(desk, repository)
+    except KeyUnreachableError as error:
+        warnings.append(f"{repository}: what is staged is not published: {error}")
+        publish(desk, repository, what=Staged(None, None))
+    return [*warnings, *expiring(desk, repository)]
+
+
+def _stage_told(desk: Desk) -> None:
+    stage_files(desk, DIRECTOR, plan.director_files(read_rollouts(desk), desk.state(IMAGE).targets.signed.targets))
 
 
 def _told_otherwise(desk: Desk) -> bool:
@@ -144,12 +162,20 @@ def _check(new: NewFile) -> None:
         raise RepoError(f"{new.source}: no such file")
     if new.source.suffix != SUFFIXES[kind]:
         raise RepoError(f"{new.source.name}: {new.unit} is a file {SUFFIXES[kind]}")
+    for name in (*new.path.split("/"), new.version):
+        if not _NAME.fullmatch(name):
+            raise RepoError(f"'{name}' is no name: letters, digits, '.', '_', '+', '-', at most 100")
     for what, text in {"version": new.version, "needs": new.needs or "0"}.items():
         try:
             Version(text)
         except InvalidVersion as error:
             raise RepoError(f"--{what} {text}: not a version, e.g. 1.4.0") from error
     plan.check_boards(new.boards)
+
+
+def write_trust(desk: Desk, repository: str, folder: Path) -> None:
+    """The newest root of a repository, as a device has it from the start."""
+    write_whole(folder / repository / "root.json", desk.state(repository).root.to_bytes(), folder)
 
 
 def try_keys(desk: Desk) -> None:
