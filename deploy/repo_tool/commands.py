@@ -281,7 +281,7 @@ def watch(
             looked, news = time.monotonic(), False
     _look(context, results)
     if results.unread:
-        show.say(err, f"{results.unread} lines were no heartbeats")
+        show.say(err, f"lines that were no heartbeat: {results.unread}")
     with _desk(context) as desk:
         _show_rollouts(desk, list(work.read_rollouts(desk).values()))
 
