@@ -344,6 +344,26 @@ def test_the_check_finds_what_a_car_would_refuse(operator: Operator):
     assert "director: a client refuses it" in operator("check", status=1)
 
 
+def test_a_file_is_taken_out_and_later_deleted(operator: Operator, car: Car):
+    path, other = operator.add(), operator.add("m-1.1.tar", "1.1")
+    operator("rollout", "start", "one", "--target", path, "--share", "1")
+    with pytest.raises(RepoError, match=r"one sends models/m-1\.0\.tar; withdraw it first"):
+        operator("remove", path)
+    operator("rollout", "withdraw", "one")
+    operator("remove", path)
+    assert list(car.told("image")) == [other]
+
+    assert operator("prune") == ""
+    for file in operator.public.rglob("*"):
+        os.utime(file, (0, 0))
+    gone = operator("prune").split()
+
+    assert next(name for name in gone if name.startswith("image/targets")).endswith(".m-1.0.tar")
+    assert "image/metadata/1.targets.json" in gone
+    assert list(car.told("image")) == [other]
+    assert "a client takes all of it" in operator("check")
+
+
 def test_secrets_are_for_their_owner_and_have_to_be_right(operator: Operator):
     other = operator.secret.with_name("other")
     other.write_text("wrong")

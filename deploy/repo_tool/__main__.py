@@ -15,7 +15,7 @@ def main() -> None:
     from edge_alpr.errors import EdgeAlprError  # noqa: PLC0415
 
     try:
-        app()
+        app(prog_name="deploy/repo")
     except EdgeAlprError as error:
         print(f"deploy/repo: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

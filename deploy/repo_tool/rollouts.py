@@ -17,6 +17,8 @@ from edge_alpr.ota.types import share_of
 BOARDS = ("orin-nano", "orin-nx", "agx-orin", "thor", "pc")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 Share = Annotated[float, Meta(ge=0, le=1)]
+DIGITS = 6
+"""Of a share after the point: one car in a million."""
 RUNNING, PAUSED, WITHDRAWN = "running", "paused", "withdrawn"
 
 
@@ -99,7 +101,8 @@ def begin(rollouts: Rollouts, wanted: Rollout, file: TargetFile | None, now: dat
     boards = check_boards(wanted.boards) or made_for
     if made_for and not set(boards) <= set(made_for):
         raise RepoError(f"{wanted.target} is made for {', '.join(made_for)} only")
-    rollout = structs.replace(wanted, unit=custom["unit"], version=custom["version"], boards=boards, state=RUNNING)
+    what = {"unit": custom["unit"], "version": custom["version"], "boards": boards, "state": RUNNING}
+    rollout = structs.replace(wanted, share=round(wanted.share, DIGITS), **what)
     return _changed(rollout, "start", now)
 
 
@@ -107,7 +110,7 @@ def widen(rollout: Rollout, share: float | None, boards: Iterable[str], now: dat
     """More cars: a car that takes part goes on doing so."""
     if rollout.state != RUNNING:
         raise RepoError(f"{rollout.name} is {rollout.state}; only what runs can be widened")
-    new_share = rollout.share if share is None else share
+    new_share = rollout.share if share is None else round(share, DIGITS)
     more = check_boards(boards)
     if new_share < rollout.share:
         raise RepoError(f"{rollout.name} has a share of {rollout.share:g} already; pause or withdraw it")
@@ -148,7 +151,7 @@ def director_files(rollouts: Rollouts, images: Mapping[str, TargetFile]) -> dict
             raise RepoError(f"{rollout.name}: the image repository has no {rollout.target} any more; withdraw it")
         file = images[rollout.target]
         custom = {**_custom(file), "boards": list(rollout.boards), "rollout": rollout.name}
-        custom["share"] = f"{rollout.share_told:.6f}".rstrip("0").rstrip(".")  # canonical JSON has no fractions
+        custom["share"] = f"{rollout.share_told:.{DIGITS}f}".rstrip("0").rstrip(".")  # canonical JSON has no fractions
         if rollout.back:
             custom["back"] = True
         told[file.path] = TargetFile(file.length, dict(file.hashes), file.path, {"custom": custom})

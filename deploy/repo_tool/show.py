@@ -40,7 +40,8 @@ def rollouts_table(
     """One row each, with what cars said."""
     table = Table(box=None, pad_edge=False)
     for head in ("roll-out", "file", "state", "share", "boards", "took", "failed", "surely above", "why"):
-        table.add_column(head, justify="right" if head in {"share", "took", "failed", "surely above"} else "left")
+        right = head in {"share", "took", "failed", "surely above"}
+        table.add_column(head, justify="right" if right else "left", overflow="fold")
     for one in rollouts:
         rate: Rate = tally.rate(one, watching, now)
         last = one.history[-1].why if one.history else ""
@@ -56,7 +57,7 @@ def files_table(files: Iterable[TargetFile], console: Console) -> None:
     """What exists."""
     table = Table(box=None, pad_edge=False)
     for head in ("file", "version", "boards", "needs", "MB"):
-        table.add_column(head, justify="right" if head == "MB" else "left")
+        table.add_column(head, justify="right" if head == "MB" else "left", overflow="fold")
     for file in files:
         custom = file.custom if isinstance(file.custom, dict) else {}
         boards = ", ".join(custom.get("boards", ())) or "any"
