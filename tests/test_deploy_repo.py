@@ -194,6 +194,14 @@ def test_a_root_is_signed_by_two_keepers_one_after_the_other(operator: Operator,
     assert car.wanted() == {}
 
 
+def test_an_online_key_that_is_changed_needs_nobody_afterwards(operator: Operator, car: Car):
+    operator("rotate", "director-targets")
+    operator.carry_away(*OFFLINE)
+    unattended = Operator(operator.folder, operator.secret.with_name("nobody"))
+    unattended("refresh")
+    unattended("watch", "-", stdin=b"")
+
+
 def test_what_is_staged_can_be_dropped(operator: Operator):
     operator.carry_away("image-root-1", "image-root-2")
     operator("rotate", "image-timestamp", status=1)

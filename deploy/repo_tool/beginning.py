@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 from securesystemslib.signer import Key
@@ -11,18 +12,22 @@ from tuf.api.metadata import Targets
 from deploy.repo_tool import metadata as make
 from deploy.repo_tool.errors import RepoError
 from deploy.repo_tool.files import write_whole
-from deploy.repo_tool.keys import NAMES, Keyring, place_of
+from deploy.repo_tool.keys import NAMES, Keyring, is_online, place_of
 from deploy.repo_tool.publish import Desk, sign_now
 from deploy.repo_tool.settings import REPOSITORIES, Fleet, Settings
 
 
-def make_keys(fleet: Fleet, keyring: Keyring, uris: Mapping[str, str]) -> dict[str, Key]:
-    """All keys by name: those of `uris` are taken from there, the others made as files. Each is noted as it is made."""
+def make_keys(fleet: Fleet, keyring: Keyring, uris: Mapping[str, str], online: Path | None) -> dict[str, Key]:
+    """All keys by name: those of `uris` are taken from there, the others made as files. Each is noted as it is made.
+
+    `online` is the file with the passphrase of the online keys.
+    """
     for name in uris:
         place_of(name)
     keys: dict[str, Key] = {}
     for name in NAMES:
-        spec, public = keyring.adopt(name, uris.get(name, f"file:keys/{name}.pem"))
+        secret = online if is_online(name) else None
+        spec, public = keyring.adopt(name, uris.get(name, f"file:keys/{name}.pem"), secret)
         if public.keyid in {key.keyid for key in keys.values()}:
             raise RepoError(f"{name} is the same key as {keyring.name_of(public.keyid)}; each needs its own")
         fleet.add_key(name, spec)

@@ -80,8 +80,8 @@ def init(
     beginning.begin_folder(fleet)
     with locked(fleet.lock):
         settings = fleet.read_settings()
-        keyring = Keyring(fleet, dict(settings.keys), secrets, lambda name: online_secret if is_online(name) else None)
-        keys = beginning.make_keys(fleet, keyring, uris)
+        keyring = Keyring(fleet, dict(settings.keys), secrets)
+        keys = beginning.make_keys(fleet, keyring, uris, online_secret)
         beginning.make_repositories(Desk(fleet, settings, keyring, utc_now()), keys)
     show.say(out, f"made; serve {fleet.public}; deploy/repo trust FOLDER writes what goes into the image of the device")
     away = [f"{keyring.keys[name].uri} ({name})" for name in keyring.keys if not is_online(name)]
@@ -151,11 +151,14 @@ def rotate(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Of the key, as fleet.toml has it.", metavar="KEY")],
     key: Annotated[str, typer.Option(help="The new one; a file is made if left out.", metavar="URI")] = "",
+    secret: Annotated[
+        Path | None, typer.Option(help="Its passphrase or PIN; the old one's if left out.", metavar="FILE")
+    ] = None,
     lost: Lost = False,
 ) -> None:
     """Replace a key. The new root needs two root keys of before and two of after, then it is published."""
     with at_desk(context) as desk:
-        spec = rotation.rotate(desk, name, key)
+        spec = rotation.rotate(desk, name, key, secret)
         needed = work.sign(desk, lost)
     show.say(out, f"{name} is now {spec.uri}")
     end(needed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,44 +52,22 @@ class Keyring:
     fleet: Fleet
     keys: dict[str, KeySpec]
     secrets: Secrets
-    make_secret: Callable[[str], Path | None] = lambda _: None
-    """The file to note as the secret of a key that is made."""
 
-    def make(self, name: str, file: Path | None = None) -> tuple[KeySpec, SSlibKey]:
-        """An Ed25519 key in an encrypted PEM file, `keys/NAME.pem` unless `file` says where."""
-        path = file or self.fleet.folder / "keys" / f"{name}.pem"
-        self._refuse_served(path)
-        secret = self.make_secret(name)
-        word = self.secrets.get(name, secret, twice=True)
-        private = Ed25519PrivateKey.generate()
-        pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(word.encode()))
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
-                stream.write(pem)
-                stream.flush()
-                os.fsync(stream.fileno())
-        except FileExistsError as error:
-            raise RepoError(f"{path}: there is a key already; move it away if it is not needed") from error
-        except OSError as error:
-            raise RepoError(f"{path}: the key cannot be written: {error.strerror}") from error
-        public = SSlibKey.from_crypto(private.public_key())
-        return KeySpec(public.keyid, SCHEME + self._relative(path), self._relative(secret) if secret else ""), public
+    def adopt(self, name: str, uri: str, secret: Path | None = None) -> tuple[KeySpec, SSlibKey]:
+        """Take a key that is there: on a token, or in a PEM file; a file that is not there yet is made.
 
-    def adopt(self, name: str, uri: str) -> tuple[KeySpec, SSlibKey]:
-        """Take a key that is there: on a token, or in a PEM file; a file that is not there yet is made."""
+        `secret` is the file to note as that of its passphrase or PIN.
+        """
         if uri.startswith(tokens.SCHEME):
-            secret = self.make_secret(name)
             public = tokens.public_of(uri, lambda: self.secrets.get(name, secret))
             return KeySpec(public.keyid, uri, self._relative(secret) if secret else ""), public
         path = self._path(uri)
-        if not path.exists():
-            return self.make(name, path)
-        secret = self.make_secret(name)
-        signer = CryptoSigner(_open_pem(path, self.secrets.get(name, secret)))
         self._refuse_served(path)
-        spec = KeySpec(signer.public_key.keyid, SCHEME + self._relative(path), self._relative(secret) if secret else "")
-        return spec, signer.public_key
+        if path.exists():
+            public = CryptoSigner(_open_pem(path, self.secrets.get(name, secret))).public_key
+        else:
+            public = self._make(name, path, secret)
+        return KeySpec(public.keyid, SCHEME + self._relative(path), self._relative(secret) if secret else ""), public
 
     def name_of(self, keyid: str) -> str:
         """As `fleet.toml` calls it; its number where that does not."""
@@ -113,6 +90,21 @@ class Keyring:
             return CryptoSigner(_open_pem(path, self.secrets.get(name, file)), _sslib(public))
         except (SslibError, ValueError) as error:
             raise RepoError(f"{path}: not the key that the root metadata knows as {name}") from error
+
+    def _make(self, name: str, path: Path, secret: Path | None) -> SSlibKey:
+        """An Ed25519 key in an encrypted PEM file."""
+        word = self.secrets.get(name, secret, twice=True)
+        private = Ed25519PrivateKey.generate()
+        pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(word.encode()))
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
+                stream.write(pem)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise RepoError(f"{path}: the key cannot be written: {error.strerror}") from error
+        return SSlibKey.from_crypto(private.public_key())
 
     def _path(self, uri: str) -> Path:
         if not uri.startswith(SCHEME):

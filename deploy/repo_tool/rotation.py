@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root
 
@@ -14,7 +16,7 @@ from deploy.repo_tool.settings import IMAGE, KeySpec
 OLD = "-old"
 
 
-def rotate(desk: Desk, name: str, uri: str) -> KeySpec:
+def rotate(desk: Desk, name: str, uri: str, secret: Path | None = None) -> KeySpec:
     """A new key for `name`; the root metadata that says so is staged. Raises `RepoError`.
 
     The old one is kept as `NAME-old` in `fleet.toml`: its signature lets cars with the old root follow.
@@ -23,7 +25,10 @@ def rotate(desk: Desk, name: str, uri: str) -> KeySpec:
     root = _next(desk, repository)
     old = _in_use(desk, root, name, role)
     version = desk.state(repository).root.signed.version + 1
-    spec, public = desk.keyring.adopt(name, uri or f"file:keys/{name}-{version}.pem")
+    uri = uri or f"file:keys/{name}-{version}.pem"
+    if not secret and old.secret and uri.partition(":")[0] == old.uri.partition(":")[0]:
+        secret = desk.fleet.folder / old.secret
+    spec, public = desk.keyring.adopt(name, uri, secret)
     _refuse_known(desk, name, public)
     stage(desk, repository, make.next_root(root, desk.expires("root"), role, old.id, public))
     for known, key in ((f"{name}{OLD}", old), (name, spec)):
