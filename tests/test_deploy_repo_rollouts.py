@@ -172,6 +172,13 @@ def test_other_lines_say_nothing_and_one_update_may_stand_alone():
     assert (verdict.result, verdict.why) == ("back", "p99  [2J over")
 
 
+def test_a_reader_that_beats_no_more_is_told_of_by_the_uplink(tmp_path: Path):
+    results = Results(Fleet(tmp_path))
+    for sent, result in (("11:00:01", "trial"), ("11:05:01", "back")):
+        assert results.take(heartbeat("a", result, sent=f"2026-11-28T{sent}.000+00:00").encode(), NOW)
+    assert results.tally.verdicts["models", "1.0"]["a"].result == "back"
+
+
 def test_what_was_heard_outlives_the_tool_and_a_torn_line(tmp_path: Path):
     results = Results(Fleet(tmp_path))
     assert results.take(heartbeat("a", "back").encode(), NOW)

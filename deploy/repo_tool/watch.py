@@ -36,6 +36,8 @@ class _Heartbeat(Struct, frozen=True):
 
     device_id: Annotated[str, Meta(min_length=1, max_length=128)]
     timestamp: Annotated[datetime, Meta(tz=True)]
+    sent: Annotated[datetime, Meta(tz=True)] | None = None
+    """Of the uplink, which also goes on telling of updates where the reader makes no new heartbeat."""
     update: Update | tuple[Update, ...] = ()
 
 
@@ -47,8 +49,9 @@ def read_line(line: bytes) -> list[Verdict]:
     """What one heartbeat says. Raises `ValueError` for what is none; an event, or a heartbeat without, says nothing."""
     heartbeat = _heartbeats.decode(line)
     updates = (heartbeat.update,) if isinstance(heartbeat.update, Update) else heartbeat.update
+    at = heartbeat.sent or heartbeat.timestamp
     return [
-        Verdict(heartbeat.device_id, one.unit, one.version, one.result, heartbeat.timestamp, _plain(one.why))
+        Verdict(heartbeat.device_id, one.unit, one.version, one.result, at, _plain(one.why))
         for one in updates
     ]
 
