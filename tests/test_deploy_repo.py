@@ -20,6 +20,7 @@ from tuf.api.exceptions import ExpiredMetadataError, RepositoryError
 from deploy.repo_tool.errors import RepoError
 from deploy.repo_tool.keys import NAMES, is_online
 from edge_alpr.errors import EdgeAlprError
+from edge_alpr.ota import types as ota
 from tests.helpers_repo import Car, Operator, killed_at, new_operator, web_server
 
 OFFLINE = [name for name in NAMES if not is_online(name)]
@@ -80,6 +81,33 @@ def test_a_car_gets_what_was_added_and_rolled_out(operator: Operator, car: Car):
     target = client.get_targetinfo(path)
     assert target and Path(client.download_target(target)).read_bytes() == b"m-1.4.0.tar"
     assert operator("check").splitlines()[-1] == "a client takes all of it"
+
+
+def test_the_car_itself_takes_it_and_goes_back(operator: Operator, place: tuple[Path, str], tmp_path: Path):
+    repository = pytest.importorskip("edge_alpr.ota.repository")
+    pace = pytest.importorskip("edge_alpr.ota.fetch_pace")
+    old, new = operator.add("m-1.3.tar", "1.3"), operator.add("m-1.4.tar", "1.4", "models", "--board", "pc")
+    operator("rollout", "start", "first", "--target", new, "--share", "0.5")
+    operator("trust", str(tmp_path / "trust"))
+    link = pace.Link(url=f"{place[1]}/{operator.folder.name}/public")
+    client = repository.TufRepositories(link, tmp_path / "trust", tmp_path / "tuf")
+
+    def wanted(running: str, board: str = "pc") -> dict[str, list[str]]:
+        cars = [ota.Car(f"car-{n}", board, {"image": "1.0", "models": running}) for n in range(12)]
+        return {car.device_id: [target.path for target in client.wanted(car)] for car in cars}
+
+    first = {f"car-{n}" for n in range(12) if ota.share_of("first", f"car-{n}") < 0.5}
+    assert 2 < len(first) < 10
+    assert wanted("1.3") == {f"car-{n}": [new] if f"car-{n}" in first else [] for n in range(12)}
+    assert not any(wanted("1.3", "thor").values())
+    client.download(client.wanted(ota.Car(min(first), "pc", {"models": "1.3"}))[0], tmp_path / "got", lambda *_: None)
+    assert (tmp_path / "got").read_bytes() == b"m-1.4.tar"
+
+    operator("rollout", "pause", "first")
+    assert not any(wanted("1.3").values())
+    operator("rollout", "withdraw", "first")
+    operator("rollout", "start", "way-back", "--target", old, "--share", "1", "--back")
+    assert all(paths == [old] for paths in wanted("1.4").values())
 
 
 @pytest.mark.parametrize("name", NAMES)
