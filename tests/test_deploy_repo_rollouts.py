@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("tuf", reason="pip install 'edge-alpr[repo]'")
 pytest.importorskip("cryptography.hazmat.primitives.asymmetric.types", reason="pip install 'edge-alpr[repo]'")
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tuf.api.metadata import TargetFile
 
@@ -24,10 +24,19 @@ from deploy.repo_tool.settings import Fleet, Watching
 from deploy.repo_tool.watch import Results, follow, read_line
 from tests.helpers_repo import Car, Operator, new_operator
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
 NOW = datetime(2026, 11, 28, 12, tzinfo=timezone.utc)
 CARS = [f"car-{n}" for n in range(10_000)]
 CUSTOM = {"unit": "models", "version": "1.4", "boards": ["orin-nano", "orin-nx"], "needs": ""}
 FILE = TargetFile(7, {"sha256": "0" * 64}, "models/m.tar", {"custom": CUSTOM})
+
+
+def encode(value: object) -> bytes:
+    return json.dumps(value).encode()
 
 
 def begun(share: float = 0.01, *boards: str, **more: bool) -> Rollout:
@@ -153,16 +162,46 @@ def heartbeat(car: str, result: str, why: str = "", **more: object) -> str:
     return json.dumps({**head, "update": [update], **more})
 
 
+def listening(folder: Path) -> Results:
+    """While version 1.0 of the models is rolled out."""
+    rollout = Rollout("one", "models/m-1.0.tar", "models", "1.0", 1)
+    Fleet(folder).rollouts_file.write_bytes(plan.encode({"one": rollout}))
+    return Results(Fleet(folder)).load()
+
+
 @pytest.mark.parametrize(
     "line",
-    ["", "{", "[]", '{"device_id": "a"}', "\xff", heartbeat("", "good"), heartbeat("a", "fine"),
+    ["", '{"device_id": "a", "x": ' + "[" * 60_000,
+ "{", "[]", '{"device_id": "a"}', "\xff", heartbeat("", "good"), heartbeat("a", "fine"),
      heartbeat("a" * 129, "good"), heartbeat("a", "good", timestamp="2026-11-28T11:00:00"), heartbeat("a", "good")[:9]],
 )  # fmt: skip
 def test_a_line_that_is_no_heartbeat_is_counted_and_passed_over(line: str, tmp_path: Path):
-    results = Results(Fleet(tmp_path))
-    assert not results.take(line.encode("latin-1"), NOW)
-    assert results.unread == 1
-    assert list(tmp_path.iterdir()) == []
+    results = listening(tmp_path)
+    results.take(line.encode("latin-1"), NOW)
+    assert (results.unread, results.news) == (1, False)
+    assert not results.fleet.results_file.exists()
+
+
+@settings(max_examples=50)
+@given(st.binary() | st.dictionaries(st.sampled_from(["device_id", "timestamp", "update", "x"]), JSON).map(encode))
+def test_no_line_stops_the_watch(line: bytes):
+    Results(Fleet(Path("nowhere"))).take(line, NOW)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_car_with_any_clock_is_heard(moment: str, tmp_path: Path):
+    results = listening(tmp_path)
+    results.take(heartbeat("a", "back", timestamp=moment).encode(), NOW)
+    assert results.tally.verdicts["models", "1.0"]["a"].at <= NOW
+    assert listening(tmp_path).load().tally.verdicts == results.tally.verdicts
+
+
+def test_of_versions_that_nobody_rolls_out_nothing_is_kept(tmp_path: Path):
+    results = listening(tmp_path)
+    for n in range(3):
+        results.take(heartbeat("a", "back").replace("1.0", f"9.{n}").encode(), NOW)
+    assert results.tally.verdicts == {}
+    assert not results.fleet.results_file.exists()
 
 
 def test_other_lines_say_nothing_and_one_update_may_stand_alone():
@@ -173,21 +212,21 @@ def test_other_lines_say_nothing_and_one_update_may_stand_alone():
 
 
 def test_a_reader_that_beats_no_more_is_told_of_by_the_uplink(tmp_path: Path):
-    results = Results(Fleet(tmp_path))
+    results = listening(tmp_path)
     for sent, result in (("11:00:01", "trial"), ("11:05:01", "back")):
-        assert results.take(heartbeat("a", result, sent=f"2026-11-28T{sent}.000+00:00").encode(), NOW)
+        results.take(heartbeat("a", result, sent=f"2026-11-28T{sent}.000+00:00").encode(), NOW)
     assert results.tally.verdicts["models", "1.0"]["a"].result == "back"
 
 
 def test_what_was_heard_outlives_the_tool_and_a_torn_line(tmp_path: Path):
-    results = Results(Fleet(tmp_path))
-    assert results.take(heartbeat("a", "back").encode(), NOW)
-    assert not results.take(heartbeat("a", "back").encode(), NOW)
-    file = Fleet(tmp_path).results_file
+    results = listening(tmp_path)
+    for _ in range(3):
+        results.take(heartbeat("a", "back").encode(), NOW)
+    file = results.fleet.results_file
+    assert file.read_bytes().count(b"\n") == 1
     file.write_bytes(file.read_bytes() + b'{"device_id":"b","unit"')
-    again = Results(Fleet(tmp_path)).load()
-    assert again.take(heartbeat("c", "good").encode(), NOW)
-    last = Results(Fleet(tmp_path)).load()
+    listening(tmp_path).take(heartbeat("c", "good").encode(), NOW)
+    last = listening(tmp_path)
     assert set(last.tally.verdicts["models", "1.0"]) == {"a", "c"}
     assert last.unread == 1
 

@@ -20,8 +20,8 @@ from deploy.repo_tool.rollouts import Rollout
 from deploy.repo_tool.settings import IMAGE
 from deploy.repo_tool.watch import Results, follow, lines_of, utc_now
 
-LOOK_S = 1.0
-"""Between two decisions while heartbeats come in."""
+LOOK_S, IDLE_S = 1.0, 10.0
+"""Between two decisions: while there is news, and without."""
 rollout = typer.Typer(no_args_is_help=True, help="Which share of the fleet is to run which file.")
 
 Why = Annotated[str, typer.Option(help="Kept in the history.", metavar="TEXT")]
@@ -102,12 +102,13 @@ def watch(
         work.try_keys(desk)
         results = Results(desk.fleet).load()
     _look(context, results)
-    looked, news = time.monotonic(), False
+    looked = time.monotonic()
     for line in _lines(file, follow_):
-        news = (bool(line) and results.take(line, utc_now())) or news
-        if (news or not line) and time.monotonic() - looked >= LOOK_S:
+        if line:
+            results.take(line, utc_now())
+        if time.monotonic() - looked >= (LOOK_S if results.news else IDLE_S):
             _look(context, results)
-            looked, news = time.monotonic(), False
+            looked = time.monotonic()
     _look(context, results)
     if results.unread:
         show.say(err, f"lines that were no heartbeat: {results.unread}")
@@ -117,10 +118,9 @@ def watch(
 
 def _look(context: typer.Context, results: Results) -> None:
     """Pause what has to be. The folder is only locked, and keys only used, where something has."""
-    fleet, _ = context.obj
-    settings = fleet.read_settings()
-    rollouts = plan.decode(fleet.rollouts_file.read_bytes()) if fleet.rollouts_file.exists() else {}
-    if not to_pause(rollouts, results.tally, settings.watch, utc_now()):
+    settings = results.fleet.read_settings()
+    results.look()
+    if not to_pause(results.rollouts, results.tally, settings.watch, utc_now()):
         return
     with at_desk(context) as desk:
         for name, why in to_pause(work.read_rollouts(desk), results.tally, settings.watch, desk.now).items():

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from deploy.repo_tool.files import append_line
 from deploy.repo_tool.rates import Result, Tally, Verdict
+from deploy.repo_tool.rollouts import Rollouts, decode
 from deploy.repo_tool.settings import Fleet
 
 LINE_BYTES = 1 << 16
@@ -62,11 +63,16 @@ class Results:
 
     fleet: Fleet
     tally: Tally = field(default_factory=Tally)
+    rollouts: Rollouts = field(default_factory=dict)
+    """What cars say of other versions is not kept: what a car can send has no end."""
+    news: bool = False
+    """Something new was heard since `rollouts` were last looked at."""
     unread: int = 0
     """Lines that were no heartbeat."""
 
     def load(self) -> Results:
-        """What earlier runs took in. A line torn by a power cut is left out."""
+        """What earlier runs took in, and the roll-outs. A line torn by a power cut is left out."""
+        self.look()
         path = self.fleet.results_file
         for line in path.read_bytes().splitlines() if path.exists() else ():
             try:
@@ -75,20 +81,25 @@ class Results:
                 self.unread += 1
         return self
 
-    def take(self, line: bytes, now: datetime) -> bool:
-        """Whether a line says something new. A car's clock that is ahead does not count for more than ours."""
+    def look(self) -> None:
+        """Read the roll-outs anew."""
+        path = self.fleet.rollouts_file
+        self.rollouts = decode(path.read_bytes()) if path.exists() else {}
+        self.news = False
+
+    def take(self, line: bytes, now: datetime) -> None:
+        """Hear a line. A car's clock that is ahead does not count for more than ours."""
         try:
             verdicts = read_line(line)
-        except ValueError:  # msgspec's errors are, and so are those of wrong UTF-8
+        except (ValueError, RecursionError):  # msgspec's errors are, those of wrong UTF-8, and values without end
             self.unread += 1
-            return False
-        new = False
+            return
+        sent = {(one.unit, one.version) for one in self.rollouts.values()}
         for verdict in verdicts:
             held = msgspec.structs.replace(verdict, at=min(verdict.at, now))
-            if self.tally.take(held):
+            if (held.unit, held.version) in sent and self.tally.take(held):
                 append_line(self.fleet.results_file, msgspec.json.encode(held))
-                new = True
-        return new
+                self.news = True
 
 
 def lines_of(stream: IO[bytes]) -> Iterator[bytes]:
