@@ -171,8 +171,8 @@ def listening(folder: Path) -> Results:
 
 @pytest.mark.parametrize(
     "line",
-    ["", '{"device_id": "a", "x": ' + "[" * 60_000,
- "{", "[]", '{"device_id": "a"}', "\xff", heartbeat("", "good"), heartbeat("a", "fine"),
+    ["", '{"device_id": "a", "x": ' + "[" * 60_000, "{", "[]", '{"device_id": "a"}', "\xff",
+     heartbeat("", "good"), heartbeat("a", "fine"),
      heartbeat("a" * 129, "good"), heartbeat("a", "good", timestamp="2026-11-28T11:00:00"), heartbeat("a", "good")[:9]],
 )  # fmt: skip
 def test_a_line_that_is_no_heartbeat_is_counted_and_passed_over(line: str, tmp_path: Path):
