@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tuf.api.exceptions import ExpiredMetadataError, RepositoryError
 
 from deploy.repo_tool.errors import RepoError
 from deploy.repo_tool.keys import NAMES, is_online
+from deploy.repo_tool.secret_words import Secrets
 from edge_alpr.errors import EdgeAlprError
 from edge_alpr.ota import types as ota
 from tests.helpers_repo import Car, Operator, killed_at, new_operator, web_server
@@ -166,6 +168,11 @@ def test_killed_at_any_step_a_car_is_served_a_whole(change: str, operator: Opera
             break
         cut("refresh")  # as cron does
         assert old.view() in (before, after)
+        cut("drop")
+        with suppress(RepoError):  # some were done, and are refused a second time
+            cut(*words)
+        assert old.view() == after
+        assert "a client takes all of it" in cut("check")
     assert step >= 4
 
 
@@ -411,6 +418,11 @@ def test_secrets_are_for_their_owner_and_have_to_be_right(operator: Operator):
     stranger("drop")
     with pytest.raises(EdgeAlprError, match=r"image-targets\.pem: wrong passphrase"):
         stranger("renew", "image-targets")
+
+
+def test_nobody_to_ask_for_a_passphrase():
+    with pytest.raises(RepoError, match="image-root-1: passphrase or PIN needed; give --secret-file"):
+        Secrets().get("image-root-1", None)
 
 
 def test_the_roots_for_new_devices(operator: Operator, tmp_path: Path):
