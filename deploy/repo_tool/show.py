@@ -23,7 +23,7 @@ from deploy.repo_tool.settings import Watching
 def copying(path: Path, console: Console) -> Iterator[Callable[[int], None]]:
     """A bar on stderr that hears of bytes."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(path.name), total=path.stat().st_size)
         yield lambda count: bar.advance(task, count)
 
