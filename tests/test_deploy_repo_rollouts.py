@@ -137,8 +137,8 @@ def test_it_is_paused_once_the_failures_are_surely_too_many():
         "20 of 520 cars failed, surely more than 2.5% of all (limit 2.0%): 20 x no frame"
     )
     assert "3 of 3 cars failed" in tallied({"refused": 3})
-    assert "40 x not heard of since it was installed" in tallied(
-        {"good": 500, "trial": 40}, NOW - timedelta(days=8)
+    assert "40 x no verdict since it was installed" in tallied(
+        {"good": 500, "trial": 40}, NOW - timedelta(days=15)
     )
 
 

@@ -15,7 +15,7 @@ from deploy.repo_tool.settings import Watching
 
 Result = Literal["trial", "good", "back", "refused"]
 TRIAL, FAILED = "trial", ("back", "refused")
-SILENT = "not heard of since it was installed"
+SILENT = "no verdict since it was installed"
 
 
 class Verdict(Struct, frozen=True):
@@ -34,7 +34,7 @@ class Rate:
     """Of one roll-out."""
 
     took: int
-    """Cars with a verdict: those on trial are not among them until they are silent for too long."""
+    """Cars with a verdict: those on trial are not among them until that takes too long."""
     failed: int
     least: float
     """The share of failures is above this, as surely as asked for."""
@@ -69,7 +69,7 @@ class Tally:
     def rate(self, rollout: Rollout, watching: Watching, now: datetime) -> Rate:
         """Of the cars within the roll-out's share; others have it from elsewhere."""
         cars = self.verdicts.get((rollout.unit, rollout.version), {}).values()
-        long_ago = now - timedelta(days=watching.silent_days)
+        long_ago = now - timedelta(days=watching.verdict_days)
         reasons: Counter[str] = Counter()
         took = 0
         for car in cars:

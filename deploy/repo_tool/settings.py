@@ -43,8 +43,8 @@ class Watching(Struct, frozen=True, forbid_unknown_fields=True):
     """How surely, in standard deviations."""
     least_failed: Annotated[int, Meta(ge=1)] = 3
     """So many cars at the least: the first one that fails stops nothing."""
-    silent_days: Days = 7
-    """A car that took it and was not heard of again for so long has failed."""
+    verdict_days: Days = 14
+    """A car that took it and has no verdict for so long has failed: it does not start, or nobody drives it."""
 
 
 class KeySpec(Struct, frozen=True, forbid_unknown_fields=True):
