@@ -15,7 +15,7 @@ from deploy.repo_tool.settings import Watching
 
 Result = Literal["trial", "good", "back", "refused"]
 TRIAL, FAILED = "trial", ("back", "refused")
-SILENT = "no verdict since it was installed"
+NO_VERDICT = "no verdict since it was installed"
 
 
 class Verdict(Struct, frozen=True):
@@ -77,7 +77,7 @@ class Tally:
                 continue
             took += 1
             if car.result in FAILED or car.result == TRIAL:
-                reasons[SILENT if car.result == TRIAL else car.why or car.result] += 1
+                reasons[NO_VERDICT if car.result == TRIAL else car.why or car.result] += 1
         failed = sum(reasons.values())
         return Rate(took, failed, wilson_lower(failed, took, watching.z), tuple(reasons.most_common(3)))
 
