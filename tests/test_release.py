@@ -13,6 +13,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
@@ -24,15 +25,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy"))
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from helpers_parts import missing
-from release_tool.bundle import board_of
+from release_tool.bundle import BundleKeys, add_images, board_of
 from release_tool.check import check
 from release_tool.commands import app
-from release_tool.lock import EXTRAS
+from release_tool.lock import EXTRAS, SOURCE_ONLY
 from release_tool.make import Order, make
+from release_tool.recipe import RECIPES, write_recipe
 from release_tool.signing import FileSigner, SignatureError, load_public_key, pem_of, verify
 from release_tool.sums import parse_sums
 from release_tool.token import TokenSigner, parse_uri
-from release_tool.tree import ReleaseError, notes_of, tag_of
+from release_tool.tree import ReleaseError, Tree, look, notes_of, tag_of
 from typer.testing import CliRunner
 
 if sys.version_info >= (3, 11):
@@ -75,6 +77,17 @@ def tree(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def make_sdist(path: Path, stem: str, name: str, version: str) -> None:
+    """Sources of a package without a module."""
+    project = f'[project]\nname = "{name}"\nversion = "{version}"\n[tool.setuptools]\npy-modules = []\n'
+    about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    with tarfile.open(path, "w:gz") as tar:
+        for file, text in {"pyproject.toml": project, "PKG-INFO": about}.items():
+            entry = tarfile.TarInfo(f"{stem}/{file}")
+            entry.size = len(text)
+            tar.addfile(entry, BytesIO(text.encode()))
+
+
 @pytest.fixture(scope="module")
 def index(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stand-ins of all packages that the wheel asks for, in the least version: no network is needed."""
@@ -88,6 +101,9 @@ def index(repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         stem = f"{requirement.name.replace('-', '_')}-{version}"
         needs = f"Requires-Dist: {needs_of[requirement.name]}\n" if requirement.name in needs_of else ""
         about = f"Name: {requirement.name}\nVersion: {version}\nLicense-Expression: MIT\n{needs}\n"
+        if requirement.name in SOURCE_ONLY:
+            make_sdist(folder / f"{stem}.tar.gz", stem, requirement.name, version)
+            continue
         with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
             wheel.writestr(f"{stem}.dist-info/METADATA", f"Metadata-Version: 2.4\n{about}")
             wheel.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
@@ -173,6 +189,12 @@ def test_the_container_s_recipe_builds_by_itself_and_has_the_version(made: Path,
     assert os.access(folder / "deploy/container/healthy", os.X_OK)
 
 
+def test_a_recipe_is_the_same_each_time(made: Path, tree: Path, tmp_path: Path):
+    for recipe in RECIPES:
+        again = write_recipe(look(tree), recipe, tmp_path)
+        assert again.read_bytes() == (made / again.name).read_bytes()
+
+
 def test_sources_without_git_get_a_version_that_is_given_and_else_are_0(made: Path, tmp_path: Path):
     with tarfile.open(made / "edge-alpr-container-7.1.0.tar.gz") as tar:
         tar.extractall(tmp_path)
@@ -201,6 +223,7 @@ def test_the_bill_of_materials_names_packages_and_networks(made: Path):
     assert parts["numpy"]["licenses"][0]["license"]["id"] == "MIT"
     assert parts["plate-reader"]["type"] == "machine-learning-model"
     assert parts["plate-reader"]["licenses"][0]["license"]["id"] == "Apache-2.0"
+    assert parts["sdnotify"]["properties"][0]["value"] == "sdnotify-0.3.2.tar.gz", "of which there is no wheel"
     assert "onnxruntime" in parts and "tuf" in parts and "edge-alpr" not in parts
     needs = {entry["ref"]: entry.get("dependsOn", []) for entry in bom["dependencies"]}
     assert needs["pkg:pypi/msgspec@0.19"] == ["pkg:pypi/typing-extensions@4.10"]
@@ -314,6 +337,26 @@ def test_tags_and_sections_are_taken_as_written():
     for version in ("7.1", "Unreleased", "7.1.0rc1"):
         with pytest.raises(ReleaseError, match="says nothing"):
             notes_of(CHANGELOG, version)
+
+
+def test_each_image_gets_its_bundle(tmp_path: Path):
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "deploy/bundle").write_text('#!/bin/sh\necho "$@" >"${0%/*}/said"\ntest "$4" = 7.1.0\n')
+    (tmp_path / "deploy/bundle").chmod(0o755)
+    image = tmp_path / "edge-alpr-thor-7.1.0.squashfs"
+    image.write_bytes(b"an image")
+    keys = BundleKeys(Path("c.pem"), "pkcs11:x", Path("ring.pem"))
+    add_images(Tree(tmp_path, "7.1.0", "c0ffee", 0, "notes"), (image,), keys, tmp_path / "out")
+
+    place = tmp_path / "out"
+    assert (tmp_path / "deploy/said").read_text().split() == [
+        "--rootfs", f"{place}/{image.name}", "--version", "7.1.0", "--board", "thor", "--cert", "c.pem",
+        "--key", "pkcs11:x", "--keyring", "ring.pem", "--output", f"{place}/edge-alpr-thor-7.1.0.raucb",
+    ]  # fmt: skip
+    other = image.rename(tmp_path / "edge-alpr-thor-7.2.0.squashfs")
+    with pytest.raises(ReleaseError, match="the bundle for thor failed"):
+        add_images(Tree(tmp_path, "7.2.0", "c0ffee", 0, "notes"), (other,), keys, place)
 
 
 def test_images_say_board_and_version():

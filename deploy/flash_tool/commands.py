@@ -20,7 +20,9 @@ from flash_tool.problems import Problem, problem
 from flash_tool.run import carry_out
 from flash_tool.sizes import parse_size, told
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 _screen, _aside = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
 _NAMES = ", ".join(BOARDS)
 

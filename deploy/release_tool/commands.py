@@ -20,7 +20,7 @@ from release_tool.token import TokenSigner
 
 _ROOT = Path(__file__).resolve().parents[2]
 _screen, _aside = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 Verify = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Check this release, and make none.")]
 Key = Annotated[str, typer.Option(help="Private key (Ed25519 in PEM, or pkcs11:…); with --verify the public key.")]

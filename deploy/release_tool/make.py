@@ -11,7 +11,8 @@ from pathlib import Path
 
 from release_tool.build import build_twice, run
 from release_tool.bundle import BundleKeys, add_images
-from release_tool.lock import PYTHONS, resolve
+from release_tool.choose import resolve
+from release_tool.lock import PYTHONS
 from release_tool.recipe import RECIPES, write_recipe
 from release_tool.sbom import make_sbom
 from release_tool.signing import Signer, pem_of
