@@ -62,7 +62,7 @@ def _request(bsp: Path, board: str, medium: str, sizes: tuple[str, str], config:
 
 
 def _show(request: Request, findings: Findings) -> None:
-    release = findings.bsp.told if findings.bsp else "no BSP"
+    release = findings.bsp.told if findings.bsp else "unknown"
     system = told(findings.system.bytes) if findings.system.bytes else "nothing"
     place = f"{request.medium.name} ({told(request.disk_bytes)})"
     slots = f"two slots of {told(request.slot_bytes)}"

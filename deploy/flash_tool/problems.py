@@ -23,7 +23,7 @@ class Problem:
 
 PROBLEMS = {
     "no-bsp": (
-        "{bsp} is no Linux_for_Tegra folder: neither nv_tegra/bsp_version nor tools/kernel_flash is there",
+        "{bsp} is no Linux_for_Tegra folder: nv_tegra or tools/kernel_flash is missing",
         "unpack NVIDIA's driver package (Jetson_Linux_R36…_aarch64.tbz2 or R39…) and give its folder with --bsp",
     ),
     "wrong-release": (
