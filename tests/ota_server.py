@@ -35,7 +35,7 @@ class TufRepo:
         self.folder = folder
         self.keys = {role: [CryptoSigner.generate_ed25519() for _ in range(KEYS[role])] for role in KEYS}
         self.roles: dict[str, Metadata[Any]] = {
-            "root": Metadata(Root(consistent_snapshot=True)),
+            "root": Metadata(Root(expires=in_days(DAYS["root"]), consistent_snapshot=True)),
             "targets": Metadata(Targets()),
             "snapshot": Metadata(Snapshot()),
             "timestamp": Metadata(Timestamp()),
@@ -173,6 +173,7 @@ class Handler(BaseHTTPRequestHandler):
     """Static files with ranges."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     world: Server
 
     def do_GET(self) -> None:
