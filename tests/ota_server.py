@@ -48,6 +48,13 @@ class TufRepo:
         self.publish(ONLINE, bump=False)
         self.write_root(self.keys["root"])
 
+    def twin(self) -> TufRepo:
+        """Another publisher of the same files with the same keys: what it does is not known to this one."""
+        other = object.__new__(TufRepo)
+        other.folder, other.keys = self.folder, {role: list(keys) for role, keys in self.keys.items()}
+        other.roles = {role: Metadata.from_bytes(metadata.to_bytes()) for role, metadata in self.roles.items()}
+        return other
+
     def put(self, path: str, data: bytes, custom: Mapping[str, Any], files: bool = True) -> TargetFile:
         """Tell of a target; `publish` makes it public."""
         target = TargetFile.from_data(path, data, ["sha256"])
@@ -123,6 +130,12 @@ class Fleet:
     def both(self) -> tuple[TufRepo, TufRepo]:
         return self.director, self.image
 
+    def twin(self) -> Fleet:
+        """Somebody with the fleet's keys and folder."""
+        other = object.__new__(Fleet)
+        other.folder, other.director, other.image = self.folder, self.director.twin(), self.image.twin()
+        return other
+
     def ship_roots(self, folder: Path) -> Path:
         """What a device has from the bench: the first root of both."""
         for repo in self.both:
@@ -137,8 +150,9 @@ class Fleet:
         TUF's canonical JSON has no fractions: a share is a string.
         """
         path = path or f"{unit}/{unit.rpartition('/')[2]}-{version}.tar"
+        files = custom.pop("files", True)
         known = {"unit": unit, "version": version, "boards": custom.pop("boards", []), "needs": custom.pop("needs", "")}
-        self.image.put(path, data, known)
+        self.image.put(path, data, known, files)
         self.director.put(path, data, {**known, "rollout": f"{unit}-{version}", "share": "1", **custom}, files=False)
         self.publish()
         return path

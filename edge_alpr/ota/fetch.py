@@ -15,7 +15,7 @@ import urllib3
 from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient.fetcher import FetcherInterface
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, IncompleteRead
 from urllib3.response import BaseHTTPResponse
 
 from edge_alpr import __version__
@@ -32,11 +32,7 @@ class Http:
     def __init__(self, link: Link, stop: threading.Event | None = None) -> None:
         self.link = link
         self.stop = stop or threading.Event()
-        _check(link.url)
-        try:
-            context = ssl.create_default_context(cafile=link.ca_file or None)
-        except OSError as error:
-            raise UpdateError(f"ca_file {link.ca_file}: {error}; mend it in [update]") from error
+        context = _context(link.ca_file) if _scheme(link.url) == "https" else None
         self._pool = urllib3.PoolManager(num_pools=2, maxsize=1, retries=False, ssl_context=context)
         self._pool.pool_classes_by_scheme = {"http": _pool(_Plain, link), "https": _pool(_Secure, link)}
 
@@ -73,7 +69,7 @@ class Http:
             yield data
             pace.took(len(data))
         if left:
-            raise UpdateUnreachableError(f"{url}: the connection ended {left} bytes early; try again later")
+            raise _early(url, left)
 
 
 class MetadataFetcher(FetcherInterface):
@@ -106,9 +102,11 @@ def unreachable(url: str) -> Iterator[None]:
         yield
     except HTTPError as error:
         cause: BaseException = error
-        while isinstance(cause, HTTPError) and (cause.__cause__ or cause.__context__) is not None:
-            cause = cause.__cause__ or cause.__context__ or cause
-        raise UpdateUnreachableError(f"{url}: {cause or type(cause).__name__}; try again later") from error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, IncompleteRead):
+            raise _early(url, cause.expected) from error
+        raise UpdateUnreachableError(f"{url}: {str(cause) or type(cause).__name__}; try again later") from error
 
 
 def content_range(answer: BaseHTTPResponse) -> tuple[int, int | None] | None:
@@ -123,6 +121,10 @@ def content_length(answer: BaseHTTPResponse) -> int | None:
     return int(text) if re.fullmatch(r"\d{1,15}", text) else None
 
 
+def _early(url: str, missing: int | None) -> UpdateUnreachableError:
+    return UpdateUnreachableError(f"{url}: the connection ended {missing} bytes early; try again later")
+
+
 def _judge(url: str, answer: BaseHTTPResponse) -> None:
     """Nothing for what the callers handle."""
     if answer.status in _REDIRECTS:
@@ -132,15 +134,24 @@ def _judge(url: str, answer: BaseHTTPResponse) -> None:
         raise UpdateUnreachableError(f"{url}: the server answers HTTP {answer.status}; try again later")
 
 
-def _check(url: str) -> None:
+def _scheme(url: str) -> str:
+    """`https`, or `http` on loopback. Raises `UpdateError` for anything else."""
     try:
         parts = urllib3.util.parse_url(url)
         host = (parts.host or "").strip("[]")
         local = host == "localhost" or (bool(re.match(r"[\d:]", host)) and ip_address(host).is_loopback)
-    except ValueError as error:  # urllib3's LocationParseError is one
+    except (ValueError, HTTPError) as error:
         raise UpdateError(f"url {url!r}: {error}; mend it in [update]") from error
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
         raise UpdateError(f"url {url!r}: it must be https://HOST/…; mend it in [update]")
+    return str(parts.scheme)
+
+
+def _context(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:
+        raise UpdateError(f"ca_file {ca_file}: {error}; mend it in [update]") from error
 
 
 class _Plain(HTTPConnection):

@@ -102,7 +102,7 @@ class TargetFetcher:
         if free < need:
             part.unlink(missing_ok=True)  # the reader needs the room more
             room = f"{need >> 20} MB are needed and {free >> 20} MB free"
-            raise UpdateSpaceError(f"{target.path}: {room}; free some, or shorten what [store] keeps")
+            raise UpdateSpaceError(f"{target.path}: {room}; free some, or let [store] keep less")
 
 
 def address(target: Target) -> str:
@@ -131,7 +131,7 @@ def on_disk(path: Path) -> Iterator[None]:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise UpdateError(f"{path}: {error.strerror or error}; is the data partition well?") from error
         path.unlink(missing_ok=True)
-        raise UpdateSpaceError(f"{path}: the data partition is full; free some, or shorten what [store] keeps") from error
+        raise UpdateSpaceError(f"{path}: the data partition is full; free some, or let [store] keep less") from error
 
 
 def sync(folder: Path) -> None:

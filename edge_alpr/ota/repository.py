@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +85,14 @@ class TufRepositories:
         folder, fetcher = self._folder / side, MetadataFetcher(self._http)
         root = self._root(side)
         with translated(side, lambda: fetcher.last):
-            _prepare(folder)
+            before = _prepare(folder)
             url = f"{self._http.link.url.rstrip('/')}/{side}/metadata/"
             updater = Updater(str(folder), url, fetcher=fetcher, config=_LIMITS, bootstrap=root)
             try:
                 updater.refresh()
             finally:
                 fetcher.hang_up()
-                _make_durable(folder)
+                _make_durable(folder, before)
             os.utime(folder / "timestamp.json", (self._now_s(), self._now_s()))
         return updater
 
@@ -122,17 +122,23 @@ def _entry(updater: Updater, path: str) -> Entry | None:
     return None if found is None else Entry(path, found.length, found.hashes.get("sha256", ""), found.custom)
 
 
-def _prepare(folder: Path) -> None:
-    """Make the folder, without what a power cut left in it."""
+def _prepare(folder: Path) -> dict[Path, int]:
+    """Make the folder, without what a power cut left in it. Returns the files that are there (their inodes)."""
     (folder / "root_history").mkdir(parents=True, exist_ok=True)
     for left in folder.glob("tmp*"):
         left.unlink()
+    return _files(folder)
 
 
-def _make_durable(folder: Path) -> None:
+def _make_durable(folder: Path, before: Mapping[Path, int]) -> None:
     """ngclient renames without syncing: after a power cut a file could be empty, and what it knew of versions gone."""
-    for file in (*folder.glob("*.json"), *folder.glob("root_history/*.json")):
-        with file.open("rb") as content:
-            os.fsync(content.fileno())
-    sync(folder / "root_history")
-    sync(folder)
+    for file, inode in _files(folder).items():
+        if before.get(file) != inode:
+            with file.open("rb") as content:
+                os.fsync(content.fileno())
+            sync(file.parent)
+
+
+def _files(folder: Path) -> dict[Path, int]:
+    files = (*folder.glob("*.json"), *folder.glob("root_history/*.json"))
+    return {file: file.stat().st_ino for file in files if not file.is_symlink()}
