@@ -48,10 +48,10 @@ class TufRepo:
         self.publish(ONLINE, bump=False)
         self.write_root(self.keys["root"])
 
-    def twin(self) -> TufRepo:
-        """Another publisher of the same files with the same keys: what it does is not known to this one."""
+    def twin(self, folder: Path | None = None) -> TufRepo:
+        """Another publisher with the same keys, of the same files or of a copy: this one does not know what it does."""
         other = object.__new__(TufRepo)
-        other.folder, other.keys = self.folder, {role: list(keys) for role, keys in self.keys.items()}
+        other.folder, other.keys = folder or self.folder, {role: list(keys) for role, keys in self.keys.items()}
         other.roles = {role: Metadata.from_bytes(metadata.to_bytes()) for role, metadata in self.roles.items()}
         return other
 
@@ -130,10 +130,11 @@ class Fleet:
     def both(self) -> tuple[TufRepo, TufRepo]:
         return self.director, self.image
 
-    def twin(self) -> Fleet:
-        """Somebody with the fleet's keys and folder."""
+    def twin(self, folder: Path | None = None) -> Fleet:
+        """Somebody with the fleet's keys and folder, or with a copy of the folder."""
         other = object.__new__(Fleet)
-        other.folder, other.director, other.image = self.folder, self.director.twin(), self.image.twin()
+        other.folder = folder or self.folder
+        other.director, other.image = (repo.twin(other.folder / repo.folder.name) for repo in self.both)
         return other
 
     def ship_roots(self, folder: Path) -> Path:

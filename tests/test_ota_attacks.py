@@ -8,12 +8,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -95,16 +97,24 @@ class World:
         return found
 
 
+@cache
+def before_all() -> tuple[Fleet, tempfile.TemporaryDirectory[str]]:
+    """A fleet with 1.0, and a car that has seen it: each attack begins with a copy."""
+    folder = tempfile.TemporaryDirectory()
+    fleet = Fleet(Path(folder.name) / "fleet")
+    fleet.ship_roots(Path(folder.name) / "roots")
+    fleet.release("1.0", OLD)
+    with serve(fleet.folder) as server:
+        World(fleet, server, Path(folder.name)).update()
+    return fleet, folder
+
+
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
-    fleet = Fleet(folder / "fleet")
-    fleet.ship_roots(folder / "roots")
-    fleet.release("1.0", OLD)
+    fleet, source = before_all()
+    shutil.copytree(source.name, folder, symlinks=True, dirs_exist_ok=True)
     with serve(folder / "fleet") as server:
-        made = World(fleet, server, folder)
-        made.update()
-        assert not made.prize.exists()
-        yield made
+        yield World(fleet.twin(folder / "fleet"), server, folder)
 
 
 Begin = Callable[[World, Fleet], None]
