@@ -69,7 +69,7 @@ def choose(director: Sequence[Entry], image: Sequence[Entry], car: Car) -> Choic
         reason = _elsewhere(told, wish, car)
         if not reason:
             target = _agreed(told, wish, known)
-            reason = _not_now(target, wish.back, car)
+            reason = _not_now(target, car)
         if reason:
             passed_over.append(f"{told.path} is passed over: {reason}")
         elif target.unit not in best or _rank(best[target.unit]) < _rank(target):
@@ -119,10 +119,10 @@ def _agreed(told: Entry, wish: _Wish, known: Mapping[str, Entry]) -> Target:
     if not boards and (wish.boards or fact.boards):
         raise _refused("director", told, f"the image repository has it for {', '.join(fact.boards)} only")
     needs = max(wish.needs, fact.needs, key=lambda version: Version(version or "0"))
-    return Target(told.path, wish.unit, wish.version, told.length, told.sha256, boards, needs, wish.rollout)
+    return Target(told.path, wish.unit, wish.version, told.length, told.sha256, boards, needs, wish.rollout, wish.back)
 
 
-def _not_now(target: Target, back: bool, car: Car) -> str:
+def _not_now(target: Target, car: Car) -> str:
     """Why a target does not fit what the car is and runs; empty where it does."""
     running = _version(car.running.get(target.unit, ""))
     image = _version(car.running.get(IMAGE, ""))
@@ -130,7 +130,7 @@ def _not_now(target: Target, back: bool, car: Car) -> str:
         return f"it is for {', '.join(target.boards)}, this is {car.board}"
     if target.needs and (image is None or image < Version(target.needs)):
         return f"it needs image {target.needs}, this car runs {car.running.get(IMAGE) or 'an unknown one'}"
-    if running is not None and Version(target.version) < running and not back:
+    if running is not None and Version(target.version) < running and not target.back:
         return f"{target.version} is older than {running}, which runs"
     return ""
 
