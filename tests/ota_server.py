@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import sys
 import threading
 import time
 from collections import Counter
@@ -232,8 +233,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def body(self, data: bytes) -> None:
-        self.wfile.write(data)
         self.world.sent[self.path.lstrip("/")] += len(data)
+        self.wfile.write(data)
 
     def hang_up(self) -> None:
         self.close_connection = True
@@ -241,12 +242,20 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
+class _Threads(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A car that hangs up is no news."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serve(folder: Path) -> Iterator[Server]:
     """Serve a folder until the end of the `with`."""
     world = Server(folder, "")
-    http = ThreadingHTTPServer(("127.0.0.1", 0), type("Of", (Handler,), {"world": world}))
-    http.daemon_threads = True
+    http = _Threads(("127.0.0.1", 0), type("Of", (Handler,), {"world": world}))
     world.url = f"http://127.0.0.1:{http.server_address[1]}"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
