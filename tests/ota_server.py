@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import ssl
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 THRESHOLDS = {"root": 2, "targets": 2, "snapshot": 1, "timestamp": 1}
 KEYS = {"root": 3, "targets": 2, "snapshot": 1, "timestamp": 1}
 DAYS = {"root": 365, "targets": 90, "snapshot": 7, "timestamp": 1}
+ROLES = ("root", "targets", "snapshot", "timestamp")
 ONLINE = ("targets", "snapshot", "timestamp")
 
 
@@ -247,16 +249,18 @@ class _Threads(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A car that hangs up is no news."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        if not isinstance(sys.exc_info()[1], (ConnectionError, ssl.SSLError)):
             super().handle_error(request, client_address)
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[Server]:
+def serve(folder: Path, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Serve a folder until the end of the `with`."""
     world = Server(folder, "")
     http = _Threads(("127.0.0.1", 0), type("Of", (Handler,), {"world": world}))
-    world.url = f"http://127.0.0.1:{http.server_address[1]}"
+    if tls is not None:
+        http.socket = tls.wrap_socket(http.socket, server_side=True)
+    world.url = f"{'https' if tls else 'http'}://127.0.0.1:{http.server_address[1]}"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
