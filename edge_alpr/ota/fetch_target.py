@@ -18,6 +18,7 @@ from urllib3.response import BaseHTTPResponse
 from edge_alpr.errors import UpdateError, UpdateRefusedError, UpdateSpaceError, UpdateUnreachableError
 from edge_alpr.ota.fetch import Http, content_length, content_range
 from edge_alpr.ota.types import Progress, Target
+from edge_alpr.sinks.pictures import sync_folder
 
 _FRUIT_BYTES = 65536
 """A stretch that broke but brought as much was not in vain."""
@@ -55,7 +56,7 @@ class TargetFetcher:
             raise UpdateRefusedError(f"{target.path}: what came is not what was signed (sha256); it is thrown away")
         with on_disk(path):
             part.replace(path)
-            sync(path.parent)
+            sync_folder(path.parent)
 
     def _fill(self, target: Target, part: Path, progress: Progress) -> bool:
         """Fetch all that is missing of a part file; tells whether it is the target then."""
@@ -132,15 +133,6 @@ def on_disk(path: Path) -> Iterator[None]:
             raise UpdateError(f"{path}: {error.strerror or error}; is the data partition well?") from error
         path.unlink(missing_ok=True)
         raise UpdateSpaceError(f"{path}: the data partition is full; free some, or let [store] keep less") from error
-
-
-def sync(folder: Path) -> None:
-    """What was renamed in a folder is there after a power cut too."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _skipped(url: str, answer: BaseHTTPResponse, target: Target, begin: int) -> int:

@@ -18,10 +18,11 @@ from edge_alpr.errors import UpdateError
 from edge_alpr.ota.director import Entry, choose
 from edge_alpr.ota.fetch import Http, MetadataFetcher
 from edge_alpr.ota.fetch_pace import Link
-from edge_alpr.ota.fetch_target import TargetFetcher, again, sync
+from edge_alpr.ota.fetch_target import TargetFetcher, again
 from edge_alpr.ota.repository_clock import built, check_clock, floor
 from edge_alpr.ota.repository_errors import translated
 from edge_alpr.ota.types import Car, Progress, Target
+from edge_alpr.sinks.pictures import sync_folder
 
 DIRECTOR, IMAGES = "director", "image"
 """The repositories, as they are named in addresses and folders."""
@@ -136,7 +137,7 @@ def _make_durable(folder: Path, before: Mapping[Path, int]) -> None:
         if before.get(file) != inode:
             with file.open("rb") as content:
                 os.fsync(content.fileno())
-            sync(file.parent)
+            sync_folder(file.parent)
 
 
 def _files(folder: Path) -> dict[Path, int]:
