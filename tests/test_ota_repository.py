@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from helpers_uplink import make_authority
-from ota_server import ROLES, Fleet, Server, TufRepo, in_days, serve
+from ota_server import ROLES, Fleet, Server, TufRepo, drip, in_days, serve
 
 from edge_alpr.errors import UpdateError, UpdateRefusedError, UpdateSpaceError, UpdateUnreachableError
 from edge_alpr.ota.fetch_pace import Link
@@ -274,5 +274,10 @@ def test_a_server_is_known_by_its_certificate(world: World, tmp_path: Path):
         stranger = TufRepositories(Link(url, tries=1), tmp_path / "roots", tmp_path / "other")
         with pytest.raises(UpdateUnreachableError, match="certificate verify failed"):
             stranger.wanted(CAR)
+
+        server.faults = {"director/metadata/timestamp.json": drip(1, 0.1, head_only=True)}
+        hasty = Link(url, ca_file=str(authority.ca), tries=1, answer_s=0.5)
+        with pytest.raises(UpdateUnreachableError, match="no whole answer within"):
+            TufRepositories(hasty, tmp_path / "roots", tmp_path / "tuf").wanted(CAR)
     with pytest.raises(UpdateError, match="ca_file /nowhere"):
         TufRepositories(Link("https://localhost", ca_file="/nowhere"), tmp_path / "roots", tmp_path / "tuf")
