@@ -181,6 +181,7 @@ class Server:
     """Bytes of bodies sent, by path."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """(path, Range header) of each request."""
+    connections: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
 
     def sent_under(self, pattern: str) -> int:
@@ -194,6 +195,10 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     world: Server
 
+    def setup(self) -> None:
+        self.world.connections += 1
+        super().setup()
+
     def do_GET(self) -> None:
         world, name = self.world, self.path.lstrip("/")
         world.asked.append((name, self.headers.get("Range", "")))
@@ -206,7 +211,8 @@ class Handler(BaseHTTPRequestHandler):
             elif file.is_file():
                 self.give(data)
             else:
-                self.head(404, 0)
+                self.head(404, 12)
+                self.wfile.write(b"not found :(")
 
     def give(self, data: bytes, ranges: bool = True) -> None:
         """The file, or the part of it that is asked for."""

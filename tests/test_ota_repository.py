@@ -149,10 +149,12 @@ def test_a_look_for_news_costs_a_car_little(world: World):
     world.wanted()
     world.server.asked.clear()
     world.server.sent.clear()
+    world.server.connections = 0
 
     world.wanted()
 
     assert len(world.server.asked) == 4
+    assert world.server.connections == 1
     assert sum(world.server.sent.values()) < 1000
 
 

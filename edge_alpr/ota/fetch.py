@@ -24,6 +24,7 @@ from edge_alpr.ota.fetch_pace import Link, Pace
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NOT_THERE = frozenset({403, 404})
+_PAGE_BYTES = 65536
 
 
 class Http:
@@ -54,7 +55,7 @@ class Http:
             _judge(url, answer)
             yield answer
         finally:
-            answer.close()  # also the connection: what was not read of it must not come as the next answer
+            answer.close()  # with the connection, where something is left unread: no next answer must begin with it
 
     def body(self, url: str, answer: BaseHTTPResponse) -> Iterator[bytes]:
         """The body, as it comes. Raises `UpdateUnreachableError` where it stops, or comes too slowly."""
@@ -91,6 +92,8 @@ class MetadataFetcher(FetcherInterface):
         with self._http.get(url) as answer:
             self._answer = answer
             if answer.status in _NOT_THERE:  # for ngclient that is the end of the chain of roots
+                with unreachable(url):
+                    answer.read1(_PAGE_BYTES, decode_content=False)  # read to its end, the connection is used again
                 raise DownloadHTTPError(f"HTTP {answer.status}", answer.status)
             yield from self._http.body(url, answer)
 
