@@ -48,7 +48,7 @@ VENDORS = {
     "urllib3": {"uplink", "ota"},
     "tuf": {"ota"},
     "securesystemslib": {"ota"},
-    "tenacity": {"uplink"},
+    "tenacity": {"uplink", "ota"},
     "prometheus_client": {"uplink"},
     "torch": set(),
 }

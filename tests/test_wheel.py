@@ -26,6 +26,7 @@ FROM_EXTRAS = {  # imported only where they are used: module -> distribution
     "cryptography": "cryptography", "matplotlib": "matplotlib", "starlette": "starlette", "uvicorn": "uvicorn",
     "gpiod": "gpiod", "logging_journald": "logging-journald", "paho": "paho-mqtt", "tenacity": "tenacity",
     "prometheus_client": "prometheus-client", "re2": "google-re2", "sdnotify": "sdnotify", "urllib3": "urllib3",
+    "packaging": "packaging", "tuf": "tuf",
 }  # fmt: skip
 NOT_FROM_PIP = {"gi", "tensorrt", "cuda"}  # the distribution's or JetPack's; imported only where they are used
 
