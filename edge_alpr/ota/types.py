@@ -41,6 +41,8 @@ class Target:
     """The oldest image that it works with; empty: any."""
     rollout: str = ""
     """The director's name of the roll-out that sends it."""
+    back: bool = False
+    """The director wants it although it is older than what runs."""
 
 
 def share_of(rollout: str, device_id: str) -> float:

@@ -1,0 +1,49 @@
+"""Keeps the state on the disk: whatever was saved is there after a power cut."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_alpr.errors import UpdateError
+from edge_alpr.ota.disk import PART, Disk
+from edge_alpr.ota.state import State, decode, encode
+
+FILE = "state.json"
+_log = logging.getLogger(__name__)
+
+
+class Ledger:
+    """The state as it was saved last. One process at a time may have it: see `update.lock`."""
+
+    def __init__(self, disk: Disk, folder: Path, clock_s: Callable[[], float] = time.time) -> None:
+        """`folder` is made where it is missing. A damaged state is put aside: the boot loader and the links know what
+        runs, and a side that nobody remembers as proven is proven again."""
+        self.disk, self.folder, self.clock_s = disk, folder, clock_s
+        self.state = State()
+        disk.folder(folder)
+        disk.renew(folder)
+        if disk.files.kind(folder / (PART + FILE)) != "none":
+            disk.drop(folder / (PART + FILE))
+        path = folder / FILE
+        if disk.files.kind(path) == "none":
+            return
+        try:
+            self.state = decode(disk.files.read(path))
+        except UpdateError as error:
+            _log.warning("%s: %s; it begins anew", path, error)
+            disk.land(path, folder / f"{FILE}.damaged")
+
+    def save(self, state: State) -> None:
+        """Remember it for good."""
+        if state == self.state:
+            return
+        self.disk.put(self.folder / FILE, encode(state))
+        self.state = state
+
+    @property
+    def now_s(self) -> float:
+        """Wall clock, seconds since 1970."""
+        return self.clock_s()
