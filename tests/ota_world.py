@@ -17,11 +17,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from edge_alpr.errors import HotListError, SlotError
+from edge_alpr.errors import HotListError, SlotError, UpdateError
 from edge_alpr.ota import manifest
 from edge_alpr.ota.agent import Agent
 from edge_alpr.ota.disk import Disk, Kind
 from edge_alpr.ota.manifest import pack_files
+from edge_alpr.ota.state import decode
 from edge_alpr.ota.shadow import ShadowLimits
 from edge_alpr.ota.types import IMAGE, MODELS, Car, Progress, Slot, Slots, Target, Verdict
 from edge_alpr.ota.world import Places, World
@@ -356,6 +357,8 @@ class Board:
         self.slots = SimSlots(self.power, self.files, self.image_nature)
         self.servers = Servers(self.files)
         self.now_s = NOW_S
+        self.damaged = False
+        """The state was once found torn: it would be mended, but must never come to that."""
         for folder in (DATA, SHOWN):
             self.files.make(folder)
             self.files.sync(folder.parent)
@@ -392,7 +395,12 @@ class Board:
 
     def whole(self) -> None:
         """What must hold at any moment: whole models in use, and whole lists with their own signatures."""
-        files = self.files
+        files, state = self.files, self.files.follow(DATA / "update" / "state.json")
+        if state is not None:
+            try:
+                decode(state)
+            except UpdateError:
+                self.damaged = True
         if files.kind(DATA / "models" / "current") == "link":
             version = files.target(DATA / "models" / "current")
             for name, wanted in model_files(version).items():

@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import pickle
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from ota_world import BLOBS, DATA, LOSSES, Board, Cut, Hang, Loss, SimFiles
+from ota_world import BLOBS, DATA, LOSSES, Board, Cut, Hang, Loss, SimFiles, SimSlots
 
-from edge_alpr.ota.disk import Disk
-from edge_alpr.ota.types import IMAGE, MODELS
+from edge_alpr.ota import state as states
+from edge_alpr.ota.disk import PART, Disk
+from edge_alpr.ota.images import Images
+from edge_alpr.ota.lists import HotList
+from edge_alpr.ota.types import IMAGE, MODELS, Progress, Slot
 
 RUNS = int(os.environ.get("EDGE_ALPR_POWER_RUNS", "1600"))
 LIST = "list/stolen"
@@ -121,6 +124,7 @@ def run(name: str, cuts: list[tuple[int, Loss]], seed: int = 0, disk: type[Disk]
 
 def judge(name: str, board: Board, cuts: list[tuple[int, Loss]]) -> None:
     scenario, told = SCENARIOS[name], f"{name} {cuts}"
+    assert not board.damaged, told
     board.whole()
     found = board.versions()
     if scenario.rollback and any(loss == "kill" for _, loss in cuts):  # whoever asked must ask again
@@ -168,3 +172,88 @@ def test_a_cut_leaves_no_brick(name: str):
         judge(name, board, some)
         count += len(lives) > 1
     print(f"{name}: {len(cuts)} runs, {count} of them cut, 0 bricks; {run(name, [])[1][0]} steps without a cut")
+
+
+class NoFileSync(Disk):
+    """A file of a version is not brought to the disk before its folder gets its name."""
+
+    def fill(self, path: Path, chunks: Iterator[bytes]) -> None:
+        self.files.write(path, chunks)
+
+
+class NoStateSync(Disk):
+    """The state is not brought to the disk before it gets its name."""
+
+    def put(self, path: Path, data: bytes) -> None:
+        part = path.with_name(PART + path.name)
+        self.files.write(part, [data])
+        self.land(part, path)
+
+
+class InPlace(Disk):
+    """The state is written over the old one."""
+
+    def put(self, path: Path, data: bytes) -> None:
+        self.files.write(path, [data])
+        self.files.sync(path)
+        self.files.sync(path.parent)
+
+
+class TwoSteps(Disk):
+    """A link is taken away, then made anew."""
+
+    def point(self, link: Path, target: str) -> None:
+        if self.said(link) and self.said(link) != target:
+            self.files.unlink(link)
+            self.files.sync(link.parent)
+        super().point(link, target)
+
+
+def primary_first(self: SimSlots, bundle: Path, progress: Progress) -> None:
+    """The boot loader is told before the side is written."""
+    side = self.sides["B"]
+    self.power.step()
+    self.primary, side.good, side.retries, side.whole = "B", True, 3, False
+    self.power.step()
+    side.version, side.whole = self.files.read(bundle).decode().split()[1], True
+
+
+def good_unproven(self: Images, booted: Slot) -> bool:
+    """Marked good before it is proven."""
+    self._slots.mark_good()
+    self._ledger.save(states.proven(self._ledger.state, booted.name, booted.version))
+    return False
+
+
+def one_by_one(self: HotList, version: str) -> None:
+    """The list and its signature are copied into the reader's folder, one after the other."""
+    disk = self.versions.disk
+    for name in ("stolen.csv.sig", "stolen.csv"):
+        disk.put(self._shown / name, disk.files.read(self.versions.folder / version / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "disk", "patch"),
+    [
+        ("models", NoFileSync, None),
+        ("models", NoStateSync, None),
+        ("image", InPlace, None),
+        ("list", TwoSteps, None),
+        ("image", Disk, (SimSlots, "install", primary_first)),
+        ("image-bad", Disk, (Images, "_try", good_unproven)),
+        ("list", Disk, (HotList, "_show", one_by_one)),
+    ],
+    ids=lambda value: getattr(value, "__name__", "") or (value[2].__name__ if isinstance(value, tuple) else None),
+)  # fmt: skip
+def test_a_mistake_would_be_found(
+    name: str, disk: type[Disk], patch: tuple[type, str, Callable[..., object]] | None, monkeypatch: pytest.MonkeyPatch
+):
+    if patch:
+        monkeypatch.setattr(*patch)
+    before.cache_clear()
+    try:
+        with pytest.raises(AssertionError):
+            for seed, some in enumerate(cuts_of(name, 300)):
+                judge(name, run(name, some, seed, disk)[0], some)
+    finally:
+        before.cache_clear()

@@ -49,6 +49,7 @@ class Agent:
         if now_s < EARLIEST_NS / 1e9:
             moment = datetime.fromtimestamp(max(0.0, now_s), timezone.utc)
             raise UpdateRefusedError(f"the clock says {moment:%Y-%m-%d}; nothing is taken before it is set")
+        self.ledger.hold()
         car = self.car()
         steps = plan(self.ledger.state, self.world.repository.wanted(car), car)
         self.ledger.save(planned(self.ledger.state, steps, now_s))
@@ -68,6 +69,7 @@ class Agent:
 
     def settle(self) -> Report:
         """Bring what is on trial to its verdict, as far as can be told now. It may take the minutes of the watch."""
+        self.ledger.hold()
         troubles = self._all_lists(HotList.settle)
         with self._noted(MODELS, troubles):
             self.models.settle()
@@ -79,6 +81,7 @@ class Agent:
 
         `reboot`: it goes back, by a reboot now. Raises `UpdateError` where the boot loader cannot be asked.
         """
+        self.ledger.hold()
         # a proven side is marked good before anything else: the boot loader counts boots until it is
         proven = self.images.is_proven()
         reboot = proven and self.images.after_boot()
@@ -92,6 +95,7 @@ class Agent:
     def rollback(self, unit: str) -> Report:
         """Back to what ran before; that version is not tried again. Raises `UpdateError` where there is none."""
         with _told():
+            self.ledger.hold()
             if unit == IMAGE:
                 return Report(self.images.rollback())
             if unit == MODELS:
@@ -153,6 +157,7 @@ class Agent:
         return on_trial or (unit == MODELS and not self.images.is_proven())
 
     def _each(self, stage: states.Stage, do: Callable[[Pending], None]) -> Report:
+        self.ledger.hold()
         troubles: dict[str, str] = {}
         order = sorted(self.ledger.state.pending, key=lambda unit: (unit == IMAGE, unit == MODELS, unit))
         for unit in order:

@@ -72,8 +72,8 @@ class Images:
             return False
         if not self._fit(_other(look)):
             raise SlotError(f"side {_other(look).name} cannot be started: it is empty, not whole, or failed before")
-        ledger.save(states.on_trial(ledger.state, _known(pending, booted), booted.name, ledger.now_s))
-        ledger.save(states.returning(ledger.state, IMAGE, ASKED, asked=True))
+        state = states.on_trial(ledger.state, _known(pending, booted), booted.name, ledger.now_s)
+        ledger.save(states.returning(state, IMAGE, ASKED, asked=True))
         self._slots.activate(_other(look).name)
         return True
 

@@ -16,28 +16,34 @@ _log = logging.getLogger(__name__)
 
 
 class Ledger:
-    """The state as it was saved last. One process at a time may have it: see `update.lock`."""
+    """The state as it was saved last. One process at a time may write it: see `update.lock`."""
 
     def __init__(self, disk: Disk, folder: Path, clock_s: Callable[[], float] = time.time) -> None:
-        """`folder` is made where it is missing. A damaged state is put aside: the boot loader and the links know what
-        runs, and a side that nobody remembers as proven is proven again."""
+        """Only reads. A damaged state counts as none: the boot loader and the links know what runs, and a side that
+        nobody remembers as proven is proven again."""
         self.disk, self.folder, self.clock_s = disk, folder, clock_s
         self.state = State()
-        disk.folder(folder)
-        disk.renew(folder)
-        if disk.files.kind(folder / (PART + FILE)) != "none":
-            disk.drop(folder / (PART + FILE))
+        self._held = False
         path = folder / FILE
-        if disk.files.kind(path) == "none":
+        if disk.files.kind(path) != "none":
+            try:
+                self.state = decode(disk.files.read(path))
+            except UpdateError as error:
+                _log.warning("%s: %s; it begins anew", path, error)
+
+    def hold(self) -> None:
+        """Before the first change: what was read shall last, also where a process was killed before it was synced."""
+        if self._held:
             return
-        try:
-            self.state = decode(disk.files.read(path))
-        except UpdateError as error:
-            _log.warning("%s: %s; it begins anew", path, error)
-            disk.land(path, folder / f"{FILE}.damaged")
+        self.disk.folder(self.folder)
+        if self.disk.files.kind(self.folder / (PART + FILE)) != "none":
+            self.disk.drop(self.folder / (PART + FILE))
+        self.disk.renew(self.folder)
+        self._held = True
 
     def save(self, state: State) -> None:
         """Remember it for good."""
+        self.hold()
         if state == self.state:
             return
         self.disk.put(self.folder / FILE, encode(state))

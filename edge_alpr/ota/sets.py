@@ -37,6 +37,7 @@ class ModelSets:
         if not verdict.good:
             self._end("refused", verdict.why)
             return
+        versions.disk.drop(versions.folder / RESULT)  # of an earlier try
         ledger.save(states.moved(ledger.state, MODELS, "trial", ledger.now_s, before=versions.current()))
         self.settle(watch=False)
 
@@ -71,14 +72,13 @@ class ModelSets:
         """Back to the set before, as somebody wants. Raises `UpdateError` where the shipped set is in use."""
         ledger, current = self._ledger, self.versions.current()
         pending = ledger.state.pending.get(MODELS)
-        if pending is None and not current:
+        if not current and (pending is None or pending.stage in ("available", "downloaded")):
             raise UpdateError("models: the set that came with the image is in use; there is none before it")
-        if pending is None:
-            target = states.lost_target(MODELS, current)
-            state = states.begun(ledger.state, target, ledger.now_s)
-            before = ledger.state.previous.get(MODELS, "")
-            ledger.save(states.moved(state, MODELS, "written", ledger.now_s, before=before))
-        ledger.save(states.returning(ledger.state, MODELS, ASKED, asked=True))
+        state = ledger.state
+        if pending is None or pending.stage in ("available", "downloaded"):  # which gives way
+            state = states.begun(state, states.lost_target(MODELS, current), ledger.now_s)
+            state = states.moved(state, MODELS, "written", ledger.now_s, before=state.previous.get(MODELS, ""))
+        ledger.save(states.returning(state, MODELS, ASKED, asked=True))
         self.settle(watch=False)
 
     def prune(self) -> None:
