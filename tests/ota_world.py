@@ -22,8 +22,8 @@ from edge_alpr.ota import manifest
 from edge_alpr.ota.agent import Agent
 from edge_alpr.ota.disk import Disk, Kind
 from edge_alpr.ota.manifest import pack_files
-from edge_alpr.ota.state import decode
 from edge_alpr.ota.shadow import ShadowLimits
+from edge_alpr.ota.state import decode
 from edge_alpr.ota.types import IMAGE, MODELS, Car, Progress, Slot, Slots, Target, Verdict
 from edge_alpr.ota.world import Places, World
 

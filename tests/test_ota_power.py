@@ -51,6 +51,7 @@ SCENARIOS = {
     "image-bad": Scenario((IMAGE,), OLD, {(IMAGE, "2.0"): "bad"}),
     "image-panics": Scenario((IMAGE,), OLD, {(IMAGE, "2.0"): "panics"}),
     "image-hangs": Scenario((IMAGE,), OLD, {(IMAGE, "2.0"): "hangs"}),
+    "image-repairs": Scenario((IMAGE,), {IMAGE: "2.0"}, {(IMAGE, "1.0"): "bad"}, fresh=True),
     "models-golden": Scenario((MODELS,), OLD, {(MODELS, "2.0"): "golden"}),
     "models-shadow": Scenario((MODELS,), OLD, {(MODELS, "2.0"): "shadow"}),
     "models-watch": Scenario((MODELS,), OLD, {(MODELS, "2.0"): "watch"}),
@@ -71,6 +72,7 @@ def before(name: str, disk: type[Disk] = Disk) -> bytes:
     """The board just before the first cut."""
     scenario = SCENARIOS[name]
     board = Board(natures=dict(scenario.natures), disk_type=disk)
+    board.slots.sides["B"].good = name != "image-repairs"  # there is nothing to go back to
     board.live()
     if not scenario.fresh:
         published(board, (MODELS, LIST), "1.0")

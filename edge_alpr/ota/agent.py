@@ -6,7 +6,7 @@ One unit that fails stops no other: what stood against it is in the report, and 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -60,10 +60,17 @@ class Agent:
         """Fetch what is to be had, going on where an earlier try ended."""
         return self._each("available", lambda pending: self._download(pending, progress))
 
-    def install(self, progress: Progress = unheard) -> Report:
-        """Install what was fetched: lists and models at once, an image on the other side, for the next boot."""
-        report = self._each("downloaded", lambda pending: self._install(pending, progress))
-        again = self._each("writing", lambda pending: self._install(pending, progress))
+    def install(self, progress: Progress = unheard, units: Collection[str] | None = None) -> Report:
+        """Install what was fetched: lists and models at once, an image on the other side, for the next boot.
+
+        `units`: only these.
+        """
+
+        def do(pending: Pending) -> None:
+            if units is None or pending.target.unit in units:
+                self._install(pending, progress)
+
+        report, again = self._each("downloaded", do), self._each("writing", do)
         self._tidy()
         return Report(self.wants_reboot(), {**report.troubles, **again.troubles})
 
@@ -91,6 +98,11 @@ class Agent:
         reboot = reboot or (not proven and self.images.after_boot())
         self._tidy()
         return Report(reboot, troubles)
+
+    def proof_failed(self, why: str) -> bool:
+        """What called `after_boot` broke down. True: the side was on trial, and goes back by a reboot now."""
+        self.ledger.hold()
+        return self.images.failed(why)
 
     def rollback(self, unit: str) -> Report:
         """Back to what ran before; that version is not tried again. Raises `UpdateError` where there is none."""
@@ -153,8 +165,7 @@ class Agent:
     def _blocked(self, unit: str) -> bool:
         """One thing on trial at a time: else nobody could tell which of two was bad. A list is never on trial."""
         other = self.ledger.state.pending.get({IMAGE: MODELS, MODELS: IMAGE}.get(unit, ""))
-        on_trial = other is not None and other.stage not in ("available", "downloaded")
-        return on_trial or (unit == MODELS and not self.images.is_proven())
+        return other is not None and other.stage not in ("available", "downloaded")
 
     def _each(self, stage: states.Stage, do: Callable[[Pending], None]) -> Report:
         self.ledger.hold()

@@ -28,14 +28,14 @@ class Images:
         return _slot(look, look.booted).version
 
     def is_proven(self) -> bool:
-        """Whether the side that runs is; while it is not, the other side is the only way back and is not written."""
+        """Whether the side that runs is."""
         look = self._slots.look()
         return self._proven(_slot(look, look.booted))
 
     def install(self, bundle: Path, progress: Progress) -> None:
         """Write the other side; the next boot starts it. May be called again after a cut."""
         ledger, look = self._ledger, self._slots.look()
-        if not self._proven(_slot(look, look.booted)):
+        if not self._proven(_slot(look, look.booted)) and self._fit(_other(look)):
             raise SlotError("the side that runs is not proven yet, and the other one is the way back; wait for that")
         ledger.save(states.writing(ledger.state, _other(look).name, ledger.now_s))
         self._slots.install(bundle, progress)
@@ -60,7 +60,11 @@ class Images:
         """The proof itself broke down. True: the side was on trial, and it goes back by a reboot now."""
         look = self._slots.look()
         booted = _slot(look, look.booted)
-        return not self._proven(booted) and self._judge_bad(booted, why)
+        if self._proven(booted):
+            return False
+        ledger = self._ledger
+        ledger.save(states.on_trial(ledger.state, _known(self._pending(), booted), booted.name, ledger.now_s))
+        return self._judge_bad(booted, why)
 
     def rollback(self) -> bool:
         """Back to the other side, as somebody wants. True: a reboot brings it. Raises `SlotError` where it can't be."""
