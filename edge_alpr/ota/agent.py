@@ -5,7 +5,6 @@ One unit that fails stops no other: what stood against it is in the report, and 
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -14,7 +13,7 @@ from pathlib import Path
 from edge_alpr.errors import UpdateError, UpdateRefusedError, UpdateSpaceError
 from edge_alpr.ota import state as states
 from edge_alpr.ota.images import Images
-from edge_alpr.ota.ledger import Ledger
+from edge_alpr.ota.ledger import Ledger, told_as_ours
 from edge_alpr.ota.lists import HotList, list_name
 from edge_alpr.ota.manifest import sha256_of
 from edge_alpr.ota.sets import ModelSets
@@ -106,7 +105,7 @@ class Agent:
 
     def rollback(self, unit: str) -> Report:
         """Back to what ran before; that version is not tried again. Raises `UpdateError` where there is none."""
-        with _told():
+        with told_as_ours():
             self.ledger.hold()
             if unit == IMAGE:
                 return Report(self.images.rollback())
@@ -182,7 +181,7 @@ class Agent:
     def _noted(self, unit: str, troubles: dict[str, str]) -> Iterator[None]:
         """A unit's trouble is its own; what the file itself is to blame for is not tried again."""
         try:
-            with _told():
+            with told_as_ours():
                 yield
         except UpdateError as error:
             troubles[unit] = str(error)
@@ -222,15 +221,3 @@ class Agent:
         for name in disk.files.names(folder) if disk.files.kind(folder) == "folder" else ():
             if not name.startswith(tuple(wanted)):
                 disk.remove(folder / name)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Errors of the file system are told as ours."""
-    try:
-        yield
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UpdateSpaceError(f"{where}the data partition is full; delete what is not needed there") from error
-        raise UpdateError(f"{where}{error.strerror or error}; look at the data partition: dmesg, fsck") from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from edge_alpr.errors import UpdateError
+from edge_alpr.errors import UpdateError, UpdateSpaceError
 from edge_alpr.ota.disk import PART, Disk
 from edge_alpr.ota.state import State, decode, encode
 
@@ -32,24 +34,41 @@ class Ledger:
                 _log.warning("%s: %s; it begins anew", path, error)
 
     def hold(self) -> None:
-        """Before the first change: what was read shall last, also where a process was killed before it was synced."""
+        """Before the first change: what was read shall last, also where a process was killed before it was synced.
+
+        Raises `UpdateError`.
+        """
         if self._held:
             return
-        self.disk.folder(self.folder)
-        if self.disk.files.kind(self.folder / (PART + FILE)) != "none":
-            self.disk.drop(self.folder / (PART + FILE))
-        self.disk.renew(self.folder)
+        with told_as_ours():
+            self.disk.folder(self.folder)
+            if self.disk.files.kind(self.folder / (PART + FILE)) != "none":
+                self.disk.drop(self.folder / (PART + FILE))
+            self.disk.renew(self.folder)
         self._held = True
 
     def save(self, state: State) -> None:
-        """Remember it for good."""
+        """Remember it for good. Raises `UpdateError` where the disk does not take it."""
         self.hold()
         if state == self.state:
             return
-        self.disk.put(self.folder / FILE, encode(state))
+        with told_as_ours():
+            self.disk.put(self.folder / FILE, encode(state))
         self.state = state
 
     @property
     def now_s(self) -> float:
         """Wall clock, seconds since 1970."""
         return self.clock_s()
+
+
+@contextmanager
+def told_as_ours() -> Iterator[None]:
+    """Errors of the file system become `UpdateError`s that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UpdateSpaceError(f"{where}the data partition is full; delete what is not needed there") from error
+        raise UpdateError(f"{where}{error.strerror or error}; look at the data partition: dmesg, fsck") from error

@@ -48,7 +48,7 @@ def planned(state: State, steps: Plan, now_s: float) -> State:
             state = dropped(state, unit)
     for step in steps:
         pending_ = state.pending.get(step.target.unit)
-        if step.refused:
+        if step.refused and not barred(state, step.target):  # of that one it is told already what came of it
             state = refused(state, step.target, step.refused, now_s)
         elif step.taken and (pending_ is None or not _same(pending_, step.target)):
             state = begun(state, step.target, now_s)
