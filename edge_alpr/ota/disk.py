@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, TypeAlias
 
 Kind: TypeAlias = Literal["file", "folder", "link", "none"]
+CURRENT = "current"
+"""The link among versions that chooses one."""
 PART, GONE = ".part-", ".gone-"
 """What begins the names of what is not whole yet, and of what is on its way out."""
 

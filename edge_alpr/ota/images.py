@@ -62,6 +62,8 @@ class Images:
         booted = _slot(look, look.booted)
         if self._proven(booted):
             return False
+        if (pending := self._pending()) and pending.stage == "returning":
+            return self._go_back(pending)
         ledger = self._ledger
         ledger.save(states.on_trial(ledger.state, _known(self._pending(), booted), booted.name, ledger.now_s))
         return self._judge_bad(booted, why)

@@ -14,11 +14,12 @@ from edge_alpr.hotlist.entry import Entry
 from edge_alpr.hotlist.parse import PARSERS, parse
 from edge_alpr.hotlist.signature import SUFFIX
 from edge_alpr.ota import state as states
+from edge_alpr.ota.disk import CURRENT
 from edge_alpr.ota.images import ASKED
 from edge_alpr.ota.ledger import Ledger
 from edge_alpr.ota.manifest import read_manifest
 from edge_alpr.ota.types import LIST
-from edge_alpr.ota.versions import CURRENT, Versions
+from edge_alpr.ota.versions import Versions
 
 Signed = Callable[[bytes, bytes | None, str], None]
 """Raises `HotListError` where a list's bytes, its signature (None: it has none) and its name do not do."""

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from edge_alpr.errors import UpdateError, UpdateRefusedError, UpdateSpaceError
-from edge_alpr.ota.disk import GONE, PART, Disk
+from edge_alpr.ota.disk import CURRENT, GONE, PART, Disk
 from edge_alpr.ota.manifest import CHUNK, FILE, MOST_FILES, is_name, is_version, read_manifest, torn
 
-CURRENT = "current"
 MOST_BYTES = 512 << 20
 """Of all files of a version together."""
 SPARE_BYTES = 16 << 20

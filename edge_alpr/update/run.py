@@ -13,6 +13,7 @@ from pathlib import Path
 from edge_alpr.config import Config
 from edge_alpr.errors import UpdateError
 from edge_alpr.ota.agent import Agent
+from edge_alpr.ota.types import IMAGE
 from edge_alpr.position.whereabouts import open_position
 from edge_alpr.service import Manager
 from edge_alpr.update.lock import locked
@@ -72,7 +73,7 @@ def prove(config: Config, file: Path | None) -> bool:
         for unit, why in report.troubles.items():
             _log.warning("%s: %s", unit, why)
         if report.reboot:
-            pending = agent.ledger.state.pending.get("image")
+            pending = agent.ledger.state.pending.get(IMAGE)
             ask_for_reboot(config, f"back: {pending.why if pending else ''}")
     return not report.reboot
 
@@ -80,10 +81,16 @@ def prove(config: Config, file: Path | None) -> bool:
 def give_up(config: Config, file: Path | None) -> bool:
     """The proof itself broke down: a side on trial goes back, any other stays. Whether it stays."""
     with held_agent(config, file, wait_s=_PROVE_WAIT_S) as agent:
-        if not agent.proof_failed("the proof at boot broke down: journalctl -u edge-alpr-prove"):
+        try:
+            goes = agent.proof_failed("the proof at boot broke down: journalctl -u edge-alpr-prove")
+        except UpdateError as error:
+            if IMAGE in agent.ledger.state.pending:
+                raise  # then only the boot loader can help, which counts the boots that nobody marked good
+            _log.warning("no image is on trial, so this one stays: %s", error)
             return True
-        ask_for_reboot(config, "back: the proof at boot broke down")
-    return False
+        if goes:
+            ask_for_reboot(config, "back: the proof at boot broke down")
+    return not goes
 
 
 class _Ended(SystemExit):
