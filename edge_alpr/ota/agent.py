@@ -17,7 +17,7 @@ from edge_alpr.ota.ledger import Ledger, told_as_ours
 from edge_alpr.ota.lists import HotList, list_name
 from edge_alpr.ota.manifest import sha256_of
 from edge_alpr.ota.sets import ModelSets
-from edge_alpr.ota.state import Pending
+from edge_alpr.ota.state import MOST_TRIES, Pending, State
 from edge_alpr.ota.steps import Plan, plan, planned
 from edge_alpr.ota.types import IMAGE, LIST, MODELS, Car, Progress, Target
 from edge_alpr.ota.versions import SPARE_BYTES
@@ -57,7 +57,7 @@ class Agent:
 
     def download(self, progress: Progress = unheard) -> Report:
         """Fetch what is to be had, going on where an earlier try ended."""
-        return self._each("available", lambda pending: self._download(pending, progress))
+        return self._each(("available",), lambda pending: self._download(pending, progress))
 
     def install(self, progress: Progress = unheard, units: Collection[str] | None = None) -> Report:
         """Install what was fetched: lists and models at once, an image on the other side, for the next boot.
@@ -69,9 +69,9 @@ class Agent:
             if units is None or pending.target.unit in units:
                 self._install(pending, progress)
 
-        report, again = self._each("downloaded", do), self._each("writing", do)
+        report = self._each(("downloaded", "writing"), do)
         self._tidy()
-        return Report(self.wants_reboot(), {**report.troubles, **again.troubles})
+        return report
 
     def settle(self) -> Report:
         """Bring what is on trial to its verdict, as far as can be told now. It may take the minutes of the watch."""
@@ -166,33 +166,27 @@ class Agent:
         other = self.ledger.state.pending.get({IMAGE: MODELS, MODELS: IMAGE}.get(unit, ""))
         return other is not None and other.stage not in ("available", "downloaded")
 
-    def _each(self, stage: states.Stage, do: Callable[[Pending], None]) -> Report:
+    def _each(self, stages: Collection[states.Stage], do: Callable[[Pending], None]) -> Report:
         self.ledger.hold()
         troubles: dict[str, str] = {}
         order = sorted(self.ledger.state.pending, key=lambda unit: (unit == IMAGE, unit == MODELS, unit))
         for unit in order:
             pending = self.ledger.state.pending.get(unit)
-            if pending and pending.stage == stage:
+            if pending and pending.stage in stages:
                 with self._noted(unit, troubles):
                     do(pending)
         return Report(self.wants_reboot(), troubles)
 
     @contextmanager
     def _noted(self, unit: str, troubles: dict[str, str]) -> Iterator[None]:
-        """A unit's trouble is its own; what the file itself is to blame for is not tried again."""
+        """A unit's trouble is its own."""
         try:
             with told_as_ours():
                 yield
         except UpdateError as error:
             troubles[unit] = str(error)
-            pending = self.ledger.state.pending.get(unit)
-            if pending is None:
-                return
-            state = states.refused(self.ledger.state, pending.target, str(error), self.ledger.now_s)
-            if pending.stage in ("downloaded", "writing", "switching") and not isinstance(error, UpdateSpaceError):
-                why = str(error) if isinstance(error, UpdateRefusedError) else f"{states.NOT_INSTALLED}{error}"
-                state = states.ended(state, unit, "refused", why, self.ledger.now_s)
-            self.ledger.save(state)
+            if pending := self.ledger.state.pending.get(unit):
+                self.ledger.save(_after(self.ledger.state, pending, error, self.ledger.now_s))
 
     def _all_lists(self, do: Callable[[HotList], None]) -> dict[str, str]:
         troubles: dict[str, str] = {}
@@ -221,3 +215,13 @@ class Agent:
         for name in disk.files.names(folder) if disk.files.kind(folder) == "folder" else ():
             if not name.startswith(tuple(wanted)):
                 disk.remove(folder / name)
+
+
+def _after(state: State, pending: Pending, error: UpdateError, now_s: float) -> State:
+    """What becomes of an update that met an error: it is tried again, unless the file is to blame, or too often."""
+    target, why = pending.target, str(error)
+    if pending.stage in ("downloaded", "writing", "switching") and not isinstance(error, UpdateSpaceError):
+        if isinstance(error, UpdateRefusedError) or pending.tries + 1 >= MOST_TRIES:
+            return states.ended(state, target.unit, "refused", why, now_s)
+        state = states.stumbled(state, target.unit)
+    return states.refused(state, target, why, now_s)

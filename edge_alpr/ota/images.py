@@ -99,6 +99,8 @@ class Images:
         ledger.save(states.booted(state, IMAGE, self._boot))
         if ledger.state.pending[IMAGE].boots > MOST_BOOTS:
             return self._judge_bad(booted, NO_VERDICT)
+        if target.path and target.version != booted.version:  # else it would be installed again and again
+            return self._judge_bad(booted, f"the bundle of {target.version} holds {booted.version or 'no version'}")
         verdict = self._proof(IMAGE, None)
         if not verdict.good:
             return self._judge_bad(booted, verdict.why)

@@ -18,6 +18,8 @@ MOST_FAILED = 50
 """Versions that are remembered as failed; the oldest are forgotten."""
 MOST_BOOTS = 3
 """Boots on trial without a verdict; then it goes back."""
+MOST_TRIES = 5
+"""Tries to install what the file itself is not to blame for; then it is given up."""
 Stage: TypeAlias = Literal["available", "downloaded", "writing", "written", "trial", "switching", "returning"]
 """Of an image: it is being written, it is written and primary, it runs on trial. Of a model set: `trial` beside the
 old one, `switching` to it, then `written` and watched. Of both: it is `returning` to what was before."""
@@ -34,6 +36,8 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     boots: int = 0
     """Boots on trial so far, and the last boot that was counted, by its id."""
     boot: str = ""
+    tries: int = 0
+    """How often installing it failed."""
     side: str = ""
     """Of an image: where it is written."""
     before: str = ""
@@ -137,6 +141,12 @@ def proven(state: State, side: str, version: str) -> State:
     return msgspec.structs.replace(state, proven={**state.proven, side: version})
 
 
+def stumbled(state: State, unit: str) -> State:
+    """Installing it failed once more."""
+    old = state.pending[unit]
+    return _with(state, msgspec.structs.replace(old, tries=old.tries + 1))
+
+
 def returning(state: State, unit: str, why: str, asked: bool = False) -> State:
     """It is going back, for that reason."""
     old = state.pending[unit]
@@ -179,8 +189,8 @@ def barred(state: State, target: Target) -> str:
 
 
 NO_VERDICT = f"{MOST_BOOTS} boots without a verdict"
-DAMAGED, NOT_INSTALLED, GIVEN_UP = "damaged on the disk: ", "not installed: ", "the boot loader gave it up"
-SECOND_CHANCE = (NO_VERDICT, DAMAGED, NOT_INSTALLED, GIVEN_UP)
+DAMAGED, GIVEN_UP = "damaged on the disk: ", "the boot loader gave it up"
+SECOND_CHANCE = (NO_VERDICT, DAMAGED, GIVEN_UP)
 """Beginnings of reasons that may be another's fault, as where the ignition was cut again and again."""
 
 
