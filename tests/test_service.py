@@ -48,7 +48,7 @@ def test_a_unit_is_understood(unit: Path):
     newer = ("is not executable", "Unknown key 'RestartSteps'", "Unknown key 'RestartMaxDelaySec'")
     assert [line for line in complaints if not any(words in line for words in newer)] == []
     text = unit.read_text(encoding="utf-8")
-    lasting = ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "WatchdogSec=", "RestartMaxDelaySec=")
+    lasting = ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "WatchdogSec=", "RestartMaxDelaySec=60")
     assert all(line in text for line in (ONCE if "Type=oneshot" in text else lasting))
 
 

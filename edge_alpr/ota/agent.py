@@ -17,7 +17,7 @@ from edge_alpr.ota.ledger import Ledger, told_as_ours
 from edge_alpr.ota.lists import HotList, list_name
 from edge_alpr.ota.manifest import sha256_of
 from edge_alpr.ota.sets import ModelSets
-from edge_alpr.ota.state import MOST_TRIES, Pending, State
+from edge_alpr.ota.state import MOST_TRIES, Pending, Stage, State
 from edge_alpr.ota.steps import Plan, plan, planned
 from edge_alpr.ota.types import IMAGE, LIST, MODELS, Car, Progress, Target
 from edge_alpr.ota.versions import SPARE_BYTES
@@ -57,7 +57,8 @@ class Agent:
 
     def download(self, progress: Progress = unheard) -> Report:
         """Fetch what is to be had, going on where an earlier try ended."""
-        return self._each(("available",), lambda pending: self._download(pending, progress))
+        stages: tuple[Stage, ...] = ("available",)
+        return self._each(stages, lambda pending: self._download(pending, progress))
 
     def install(self, progress: Progress = unheard, units: Collection[str] | None = None) -> Report:
         """Install what was fetched: lists and models at once, an image on the other side, for the next boot.
@@ -166,7 +167,7 @@ class Agent:
         other = self.ledger.state.pending.get({IMAGE: MODELS, MODELS: IMAGE}.get(unit, ""))
         return other is not None and other.stage not in ("available", "downloaded")
 
-    def _each(self, stages: Collection[states.Stage], do: Callable[[Pending], None]) -> Report:
+    def _each(self, stages: Collection[Stage], do: Callable[[Pending], None]) -> Report:
         self.ledger.hold()
         troubles: dict[str, str] = {}
         order = sorted(self.ledger.state.pending, key=lambda unit: (unit == IMAGE, unit == MODELS, unit))
