@@ -260,6 +260,8 @@ class SimSlots:
         self.sides = {"A": Side("1.0"), "B": Side("0.9")}
         self.booted = self.primary = "A"
         self.writes = 0
+        self.worn = False
+        """All boots of a side were used up by cuts before anybody could mark it good."""
 
     def look(self) -> Slots:
         sides = tuple(Slot(name, side.version, side.good) for name, side in self.sides.items())
@@ -302,6 +304,7 @@ class SimSlots:
         for _ in range(3 * RETRIES):
             side = self.sides[self.primary]
             if not side.good or not side.retries:
+                self.worn = self.worn or (side.good and self.nature(side.version) == "good")
                 side.good = False
                 other = "B" if self.primary == "A" else "A"
                 assert self.sides[other].good and self.sides[other].retries, "brick: no side is left to start"

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from ota_world import BLOBS, DATA, LOSSES, Board, Cut, Hang, Loss, SimFiles, SimSlots
+from ota_world import BLOBS, DATA, LOSSES, RETRIES, Board, Cut, Hang, Loss, SimFiles, SimSlots
 
 from edge_alpr.ota import state as states
 from edge_alpr.ota.disk import PART, Disk
@@ -129,6 +129,9 @@ def judge(name: str, board: Board, cuts: list[tuple[int, Loss]]) -> None:
     assert not board.damaged, told
     board.whole()
     found = board.versions()
+    if board.slots.worn and len(cuts) >= RETRIES:  # cut in each of so many boots: another whole side is fine
+        assert found[IMAGE] in ("0.9", "1.0", "2.0"), told
+        found[IMAGE] = scenario.ends[IMAGE]
     if scenario.rollback and any(loss == "kill" for _, loss in cuts):  # whoever asked must ask again
         for unit in ALL:
             assert found[unit] in (OLD[unit], "2.0"), told

@@ -23,7 +23,7 @@ from edge_alpr.update.reboot import FILE as REBOOT
 UNITS = sorted((Path(__file__).resolve().parents[1] / "deploy" / "systemd").glob("*.service"))
 ONCE = ("TimeoutStartSec=", "SuccessExitStatus=1")
 """What ends by itself; its exit code 1 is a verdict."""
-KEYLESS = ("edge-alpr-update", "edge-alpr-prove", "edge-alpr-back")
+KEYLESS = ("edge-alpr-update", "edge-alpr-mark", "edge-alpr-prove", "edge-alpr-back")
 """What has no business with keys does not see them."""
 EXPOSURE = 3.0
 """What `systemd-analyze security` may give at most."""

@@ -99,6 +99,10 @@ class Agent:
         self._tidy()
         return Report(reboot, troubles)
 
+    def mark(self) -> bool:
+        """Early in each boot: see `Images.mark`. Raises `UpdateError`. Nothing else is touched, no lock is needed."""
+        return self.images.mark()
+
     def proof_failed(self, why: str) -> bool:
         """What called `after_boot` broke down. True: the side was on trial, and goes back by a reboot now."""
         self.ledger.hold()

@@ -41,6 +41,14 @@ class Images:
         self._slots.install(bundle, progress)
         ledger.save(states.moved(ledger.state, IMAGE, "written", ledger.now_s))
 
+    def mark(self) -> bool:
+        """Mark the side that runs good if it is proven, early in each boot: the boot loader counts boots until then,
+        and a car's battery may break down at each of some cranks. Whether it is."""
+        if not self.is_proven():
+            return False
+        self._slots.mark_good()
+        return True
+
     def after_boot(self) -> bool:
         """Once a boot, or more often: prove what is on trial, or go back. True: it goes back by a reboot now."""
         if (pending := self._pending()) and pending.stage == "returning":

@@ -157,10 +157,13 @@ def run(
 
 @update.command()
 def prove(
+    early: Annotated[bool, typer.Option("--early", help="Only mark good what is proven already.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="The proof broke down: go back if on trial.")] = False,
     config: ConfigOption = None,
 ) -> None:
     """After each boot, when the reader runs: prove what is on trial, or go back. Exit code 1 where it goes back.
+
+    With `--early`, exit code 1 says that the image is on trial.
 
     **Examples**
 
@@ -172,6 +175,10 @@ def prove(
     from edge_alpr.update.run import prove as prove_boot
 
     settings = load_config(config)
+    if early:
+        from edge_alpr.update.wiring import make_agent
+
+        raise typer.Exit(0 if make_agent(settings, config).mark() else 1)
     if not (give_up(settings, config) if failed else prove_boot(settings, config)):
         typer.echo("this image did not do; it goes back by a reboot", err=True)
         raise typer.Exit(1)
