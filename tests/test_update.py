@@ -363,7 +363,7 @@ def test_models_are_checked_fetched_installed_and_rolled_back(told: Callable[...
     assert told("install") == (0, "nothing is left to install\n")
     assert "2.0 in use, being watched" in told("status")[1]
     assert (data / "models" / "current" / "plate-reader.onnx").read_bytes() == model_files("2.0")["plate-reader.onnx"]
-    assert json.loads(told("check", "--json")[1])[0]["taken"]
+    assert "its verdict is still out" in json.loads(told("check", "--json")[1])[0]["waits"]
     assert [one.result for one in updates_told(data, Path("/none")).update] == ["trial"]
     assert told("rollback", "models")[0] == 0
     assert not (data / "models" / "current").exists() and not (data / "models" / "2.0").exists()

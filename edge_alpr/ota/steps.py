@@ -60,7 +60,7 @@ def _step(state: State, target: Target, car: Car) -> Step:
     if why := _unfit(target, car):
         return Step(target, refused=why)
     if pending and _same(pending, target):
-        return Step(target)
+        return Step(target, waits="" if pending.stage in EARLY else "it is installed, and its verdict is still out")
     if pending and pending.stage not in EARLY:
         return Step(target, waits=f"{pending.target.version} is to be settled first")
     if running == target.version:
