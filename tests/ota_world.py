@@ -491,11 +491,11 @@ def list_blob(version: str) -> bytes:
 
 @lru_cache
 def model_files(version: str) -> dict[str, bytes]:
-    """A model set: a reader and its card, and a plan in a folder."""
+    """A model set: a reader and its card, and a graph for the GPU."""
     model = f"a reader of version {version}".encode() * 9
     old = next(line for line in CARD.splitlines() if line.startswith("sha256"))
     card = CARD.replace(old, f'sha256 = "{hashlib.sha256(model).hexdigest()}"')
-    return {"plate-reader.onnx": model, "plate-reader.toml": card.encode(), "plans/reader.plan": model[:9]}
+    return {"plate-reader.onnx": model, "plate-reader.toml": card.encode(), "engines/reader.onnx": model[:9]}
 
 
 def model_blob(version: str) -> bytes:

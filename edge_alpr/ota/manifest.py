@@ -72,8 +72,11 @@ def torn(files: Files, folder: Path, unit: str, version: str) -> str:
 
 
 def _uncarded(files: Files, folder: Path, manifest: Manifest) -> str:
-    """Model files must be the ones that their cards speak of. Raises `OSError`, `ModelError`."""
-    models = [name for name in manifest.files if name.endswith(".onnx")]
+    """Models must be the ones that their cards speak of; graphs for the GPU, in folders, have none.
+
+    Raises `OSError`, `ModelError`.
+    """
+    models = [name for name in manifest.files if name.endswith(".onnx") and "/" not in name]
     for name in models:
         card = name.removesuffix(".onnx") + ".toml"
         if card not in manifest.files:

@@ -44,6 +44,7 @@ class ModelSets:
     def after_boot(self) -> None:
         """Mend what a disk fault has torn, count boots on watch, and take up what a cut has interrupted."""
         versions, current = self.versions, self.versions.current()
+        versions.disk.folder(versions.folder)  # the reader looks there from the first day on
         ledger, pending = self._ledger, self._ledger.state.pending.get(MODELS)
         if current and versions.torn(current):
             self._mend(current, pending)
