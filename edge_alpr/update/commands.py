@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,15 @@ edge-alpr update run                all of it by itself, when the car stands
 ```
 """,
 )
+
+
+@update.callback()
+def needs() -> None:
+    """Say what is missing, before anything is done."""
+    if find_spec("packaging") is None:
+        raise UpdateError("packaging is not installed: pip install 'edge-alpr[ota]'")
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file (TOML); see `edge-alpr config`.", metavar="FILE"),
