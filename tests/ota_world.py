@@ -374,7 +374,7 @@ class Board:
         world = World(
             car=Car("car-1", "orin-nano"), places=Places(DATA, SHOWN), repository=self.servers, slots=self.slots,
             disk=self.disk_type(self.files), proof=self.prove, signed=signed, boot=f"boot-{self.boots}",
-            clock_s=lambda: self.now_s, shadow=ShadowLimits(frames=10, plates=1),
+            clock_s=lambda: self.now_s, shadow=ShadowLimits(frames=10, plates=1), watch=2,
         )  # fmt: skip
         return Agent(world)
 

@@ -254,6 +254,41 @@ def test_there_is_nothing_to_go_back_to():
     assert board.versions() == {IMAGE: "1.0"}
 
 
+def test_short_drives_add_up_to_a_watch_and_are_no_crash_loop(board: Board):
+    board.servers.publish(MODELS, "2.0", model_blob("2.0"))
+    agent = board.agent()
+    agent.check()
+    agent.download()
+    agent.install()
+    board.read()
+    agent.settle()
+    for drive in range(8):
+        assert agent.models.running() == "2.0"
+        board.start()
+        agent = board.agent()
+        agent.models.watch = 9
+        agent.after_boot()
+        agent.settle()
+        pending = agent.ledger.state.pending.get(MODELS)
+        assert (pending.slices if pending else 9) == drive + 2
+    assert agent.ledger.state.results[MODELS].result == "good"
+
+
+def test_drives_that_never_come_to_a_watch_are_one(board: Board):
+    board.servers.publish(MODELS, "2.0", model_blob("2.0"))
+    agent = board.agent()
+    agent.check()
+    agent.download()
+    agent.install()
+    board.read()
+    agent.settle()
+    for _ in range(4):
+        board.start()
+        board.agent().after_boot()
+    assert board.versions()[MODELS] == "1.0"
+    assert board.agent().ledger.state.results[MODELS].why == "3 boots without a verdict"
+
+
 # Unpacking, on a real file system.
 
 

@@ -41,6 +41,7 @@ class Agent:
         self.images = Images(self.ledger, world.slots, world.proof, world.boot)
         models = world.places.data / MODEL_SETS
         self.models = ModelSets(self.ledger, models, world.proof, world.boot, world.shadow)
+        self.models.watch = world.watch
 
     def check(self) -> Plan:
         """Ask the servers what to run, and remember what is to be had. Raises `UpdateError`."""
@@ -75,7 +76,7 @@ class Agent:
         return report
 
     def settle(self) -> Report:
-        """Bring what is on trial to its verdict, as far as can be told now. It may take the minutes of the watch."""
+        """Bring what is on trial to its verdict, as far as can be told now; watching models takes a minute."""
         self.ledger.hold()
         troubles = self._all_lists(HotList.settle)
         with self._noted(MODELS, troubles):

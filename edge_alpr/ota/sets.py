@@ -22,6 +22,8 @@ class ModelSets:
 
     def __init__(self, ledger: Ledger, folder: Path, proof: Proof, boot: str, limits: ShadowLimits) -> None:
         self._ledger, self._proof, self._boot, self._limits = ledger, proof, boot, limits
+        self.watch = 1
+        """How often a set in use must be found at work before it is kept."""
         self.versions = Versions(ledger.disk, folder, MODELS)
 
     def running(self) -> str:
@@ -57,7 +59,7 @@ class ModelSets:
         self.settle(watch=False)
 
     def settle(self, watch: bool = True) -> None:
-        """Go on as far as is possible now. `watch`: also wait for the verdict on a set that is in use, some minutes."""
+        """Go on as far as is possible now. `watch`: also see whether a set in use is at work, which takes a minute."""
         versions = self.versions
         for _ in range(len(states.Stage.__args__)):  # type: ignore[attr-defined]  # each step is a stage on
             pending = self._ledger.state.pending.get(MODELS)
@@ -129,6 +131,9 @@ class ModelSets:
         if not verdict.good:
             ledger.save(states.returning(ledger.state, MODELS, verdict.why))
             return True
+        if pending.slices + 1 < self.watch:
+            ledger.save(states.watched(ledger.state, MODELS))
+            return False
         state = states.switched(ledger.state, MODELS, pending.before)
         ledger.save(states.ended(state, MODELS, "good", "", ledger.now_s))
         return True

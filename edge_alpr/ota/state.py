@@ -36,6 +36,8 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     boots: int = 0
     """Boots on trial so far, and the last boot that was counted, by its id."""
     boot: str = ""
+    slices: int = 0
+    """Of a model set in use: how often it was found at work; see `World.watch`."""
     tries: int = 0
     """How often installing it failed."""
     side: str = ""
@@ -108,7 +110,7 @@ def begun(state: State, target: Target, now_s: float) -> State:
 def moved(state: State, unit: str, stage: Stage, now_s: float, before: str | None = None) -> State:
     """The update of a unit has come to a stage."""
     old = state.pending[unit]
-    fresh = {"boots": 0, "boot": ""} if stage != old.stage else {}
+    fresh = {"boots": 0, "boot": "", "slices": 0} if stage != old.stage else {}
     change = {"before": before} if before is not None else {}
     return _with(state, msgspec.structs.replace(old, stage=stage, since_s=now_s, **fresh, **change))
 
@@ -119,6 +121,12 @@ def booted(state: State, unit: str, boot: str) -> State:
     if old.boot == boot:
         return state
     return _with(state, msgspec.structs.replace(old, boots=old.boots + 1, boot=boot))
+
+
+def watched(state: State, unit: str) -> State:
+    """It was found at work once more. Short drives add up, and are no crash loop."""
+    old = state.pending[unit]
+    return _with(state, msgspec.structs.replace(old, slices=old.slices + 1, boots=0))
 
 
 def writing(state: State, side: str, now_s: float) -> State:

@@ -40,6 +40,8 @@ class World:
     boot: str
     clock_s: Callable[[], float]
     shadow: ShadowLimits = field(default_factory=ShadowLimits)
+    watch: int = 1
+    """How often new models in use must be found at work (`Proof` of `models` without a folder) before they are kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ from edge_alpr.update.proof import DeviceProof, golden_command
 Tick = Callable[[], None]
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _COMPATIBLE = Path("/proc/device-tree/compatible")
+_SLICE_S = 60.0
+"""New models are watched by the minute: short drives add up."""
 BOARDS = {"p3767-0003": "orin-nano", "p3767-0004": "orin-nano", "p3767-0005": "orin-nano", "p3767-0000": "orin-nx",
           "p3767-0001": "orin-nx", "p3701": "agx-orin", "p3834": "thor"}  # fmt: skip
 """NVIDIA's modules, by what their device trees call them (documented, not tried on a board)."""
@@ -44,7 +47,7 @@ def make_agent(config: Config, file: Path | None, tick: Tick = lambda: None) -> 
         command=golden_command(file, settings.proof_p99_ms, settings.proof_watts),
         beat=Path(config.store.path).expanduser() / BEAT,
         image_s=settings.proof_s,
-        models_s=settings.watch_min * 60,
+        models_s=min(_SLICE_S, settings.watch_min * 60),
         silence_s=max(180.0, 3 * config.output.heartbeat_s),
         tick=tick,
     )
@@ -59,6 +62,7 @@ def make_agent(config: Config, file: Path | None, tick: Tick = lambda: None) -> 
         boot=sysfs.text(_BOOT_ID) or "unknown",
         clock_s=time.time,
         shadow=ShadowLimits(settings.trial_frames, settings.trial_plates, same=settings.trial_same),
+        watch=max(1, math.ceil(settings.watch_min * 60 / _SLICE_S)),
     )
     return Agent(world)
 
