@@ -398,6 +398,26 @@ def test_the_proof_at_boot_keeps_an_image_that_reads(told: Callable[..., tuple[i
     assert told("prove", "--failed") == (0, "")
 
 
+def test_what_is_packed_at_the_office_is_what_cars_take(tmp_path: Path):
+    for name, data in model_files("2.0").items():
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(data)
+
+    def packed(*words: str) -> str:
+        out = ("--out", str(tmp_path / "set.tar"))
+        done = CliRunner().invoke(app, ["update", "pack", str(tmp_path / "set"), *words, *out])
+        return done.output if done.exit_code == 0 else str(done.exception)
+
+    assert packed("--version", "2.0").endswith("set.tar: 0.01 MB\n")
+    assert (tmp_path / "set.tar").read_bytes() == model_blob("2.0")
+    assert "nothing to pack" in packed("--version", "2.0", "--unit", "image")
+    assert "no name of a version" in packed("--version", "../2.0")
+    (tmp_path / "set" / "plate-reader.onnx").write_bytes(b"another")
+    assert "not the model that its card speaks of" in packed("--version", "2.1")
+    assert (tmp_path / "set.tar").read_bytes() == model_blob("2.0")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.tar"]
+
+
 def test_heartbeats_and_metrics_tell_what_came_of_updates(told: Callable[..., tuple[int, str]], tmp_path: Path):
     data = tmp_path / "data"
     for word in ("check", "download", "install"):

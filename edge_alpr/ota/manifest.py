@@ -47,7 +47,7 @@ def read_manifest(files: Files, folder: Path) -> Manifest:
     try:
         manifest = msgspec.json.decode(files.read(folder / FILE), type=Manifest)
     except OSError as error:
-        raise UpdateRefusedError(f"it has no {FILE}; pack it with `deploy/repo` or `ota.pack`") from error
+        raise UpdateRefusedError(f"it has no {FILE}; pack it: edge-alpr update pack") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UpdateRefusedError(f"its {FILE} does not hold: {error}") from error
     if wrong := [name for name in manifest.files if not is_name(name) or name == FILE]:
@@ -107,7 +107,7 @@ def pack_files(content: dict[str, bytes], unit: str, version: str) -> bytes:
     """The same of files by their names. Raises `UpdateRefusedError` for a name that no car would take."""
     if wrong := [name for name in content if not is_name(name)]:
         raise UpdateRefusedError(f"'{wrong[0]}' may be no file of a version; use letters, digits, . _ + and -")
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(content.items())}
     head = msgspec.json.format(msgspec.json.encode(Manifest(unit, version, hashes)), indent=1)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:

@@ -222,3 +222,25 @@ def golden(
     if done.returncode not in (0, 1):
         raise UpdateError(f"the golden drive ended with {done.returncode}; see what it said above")
     raise typer.Exit(done.returncode)
+
+
+@update.command()
+def pack(
+    folder: Annotated[Path, typer.Argument(help="The model set, or the list and its signature.", metavar="FOLDER")],
+    out: Annotated[Path, typer.Option(help="The tar file.", metavar="FILE.tar")],
+    version: Annotated[str, typer.Option(help="Such as 2.1.0.")],
+    unit: Annotated[str, typer.Option(help="models, or list/NAME.")] = "models",
+) -> None:
+    """At the office: pack a model set or a list with its manifest, as cars take it. The same files, the same bytes.
+
+    **Examples**
+
+    ```text
+    edge-alpr update pack new-set --version 2.1.0 --out models-2.1.0.tar
+    edge-alpr update pack stolen --unit list/stolen --version 2026.11.28 --out stolen.tar
+    ```
+    """
+    from edge_alpr.update.packing import pack_checked
+
+    size = pack_checked(folder, unit, version, out)
+    typer.echo(f"{out}: {size / 1e6:.2f} MB")
