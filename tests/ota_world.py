@@ -260,8 +260,6 @@ class SimSlots:
         self.sides = {"A": Side("1.0"), "B": Side("0.9")}
         self.booted = self.primary = "A"
         self.writes = 0
-        self.worn = False
-        """All boots of a side were used up by cuts before anybody could mark it good."""
 
     def look(self) -> Slots:
         sides = tuple(Slot(name, side.version, side.good) for name, side in self.sides.items())
@@ -304,7 +302,6 @@ class SimSlots:
         for _ in range(3 * RETRIES):
             side = self.sides[self.primary]
             if not side.good or not side.retries:
-                self.worn = self.worn or (side.good and self.nature(side.version) == "good")
                 side.good = False
                 other = "B" if self.primary == "A" else "A"
                 assert self.sides[other].good and self.sides[other].retries, "brick: no side is left to start"
@@ -362,6 +359,10 @@ class Board:
         self.now_s = NOW_S
         self.damaged = False
         """The state was once found torn: it would be mended, but must never come to that."""
+        self.begun = 0
+        """Steps of this life when the boot loader had done its part."""
+        self.untouched = 0
+        """Boots in a row that were cut before our first step."""
         for folder in (DATA, SHOWN):
             self.files.make(folder)
             self.files.sync(folder.parent)
@@ -394,6 +395,7 @@ class Board:
         """Power on."""
         self.boots += 1
         self.slots.boot()
+        self.begun = self.power.steps
         self.whole()
 
     def whole(self) -> None:

@@ -99,13 +99,18 @@ def begin(board: Board, scenario: Scenario) -> None:
 
 
 def run(name: str, cuts: list[tuple[int, Loss]], seed: int = 0, disk: type[Disk] = Disk) -> tuple[Board, list[int]]:
-    """Live through some cuts, each so many steps after power-on; the board in the end, and the steps of each life."""
+    """Live through some cuts, each so many steps after power-on; the board in the end, and the steps of each life.
+
+    It ends before where as many boots in a row were cut before our first step as the boot loader counts: what it does
+    then is not ours to mend.
+    """
     scenario, board = SCENARIOS[name], pickle.loads(before(name, disk))
     chance, left, steps = random.Random(seed), list(cuts), []
     life: Callable[[], None] = lambda: begin(board, scenario)  # noqa: E731
     while True:
         at, loss = left[0] if left else (-1, "lost")
         board.power.cut_at(at)
+        board.begun = -1
         try:
             life()
         except Hang:
@@ -115,6 +120,9 @@ def run(name: str, cuts: list[tuple[int, Loss]], seed: int = 0, disk: type[Disk]
         except Cut:
             steps.append(board.power.steps)
             left.pop(0)
+            board.untouched = board.untouched + 1 if board.power.steps == board.begun else 0
+            if board.untouched == RETRIES:
+                return board, steps
             board.files.crash(loss, chance)
             asked = scenario.rollback and board.versions().get(scenario.rollback) == "2.0"
             life = (lambda: begin(board, scenario)) if asked and loss != "kill" else board.live
@@ -126,12 +134,11 @@ def run(name: str, cuts: list[tuple[int, Loss]], seed: int = 0, disk: type[Disk]
 
 def judge(name: str, board: Board, cuts: list[tuple[int, Loss]]) -> None:
     scenario, told = SCENARIOS[name], f"{name} {cuts}"
+    if board.untouched == RETRIES:
+        return
     assert not board.damaged, told
     board.whole()
     found = board.versions()
-    if board.slots.worn and len(cuts) >= RETRIES:  # cut in each of so many boots: another whole side is fine
-        assert found[IMAGE] in ("0.9", "1.0", "2.0"), told
-        found[IMAGE] = scenario.ends[IMAGE]
     if scenario.rollback and any(loss == "kill" for _, loss in cuts):  # whoever asked must ask again
         for unit in ALL:
             assert found[unit] in (OLD[unit], "2.0"), told
@@ -171,12 +178,14 @@ def cuts_of(name: str, runs: int) -> list[list[tuple[int, Loss]]]:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_cut_leaves_no_brick(name: str):
     cuts = cuts_of(name, RUNS // len(SCENARIOS))
-    count = 0
+    cut = left_out = 0
     for seed, some in enumerate(cuts):
         board, lives = run(name, some, seed)
         judge(name, board, some)
-        count += len(lives) > 1
-    print(f"{name}: {len(cuts)} runs, {count} of them cut, 0 bricks; {run(name, [])[1][0]} steps without a cut")
+        cut += len(lives) - 1
+        left_out += board.untouched == RETRIES
+    assert left_out < len(cuts) / 100
+    print(f"{name}: {run(name, [])[1][0]} steps, {len(cuts)} runs, {cut} cuts, {left_out} left out, 0 bricks")
 
 
 class NoFileSync(Disk):

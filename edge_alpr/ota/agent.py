@@ -89,8 +89,8 @@ class Agent:
 
         `reboot`: it goes back, by a reboot now. Raises `UpdateError` where the boot loader cannot be asked.
         """
+        self.images.mark()
         self.ledger.hold()
-        # a proven side is marked good before anything else: the boot loader counts boots until it is
         proven = self.images.is_proven()
         reboot = proven and self.images.after_boot()
         troubles = self._all_lists(HotList.after_boot)

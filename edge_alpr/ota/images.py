@@ -42,15 +42,19 @@ class Images:
         ledger.save(states.moved(ledger.state, IMAGE, "written", ledger.now_s))
 
     def mark(self) -> bool:
-        """Mark the side that runs good if it is proven, early in each boot: the boot loader counts boots until then,
-        and a car's battery may break down at each of some cranks. Whether it is."""
-        if not self.is_proven():
+        """First thing in each boot: mark the side that runs good if it is proven, or if there is no other to start.
+
+        The boot loader counts boots until then, and a car's voltage may break down at each of some cranks. False: it is
+        on trial.
+        """
+        look = self._slots.look()
+        if not self._proven(_slot(look, look.booted)) and self._fit(_other(look)):
             return False
         self._slots.mark_good()
         return True
 
     def after_boot(self) -> bool:
-        """Once a boot, or more often: prove what is on trial, or go back. True: it goes back by a reboot now."""
+        """After `mark`: prove what is on trial, or go back. True: it goes back by a reboot now."""
         if (pending := self._pending()) and pending.stage == "returning":
             if self._slots.look().booted == pending.side:
                 return self._go_back(pending)
@@ -59,7 +63,6 @@ class Images:
         booted = _slot(look, look.booted)
         if not self._proven(booted):
             return self._try(booted)
-        self._slots.mark_good()
         if (pending := self._pending()) and pending.stage in ("written", "trial"):
             self._fell_back(pending, look)
         return False
