@@ -220,9 +220,10 @@ def test_a_proof_that_breaks_down_goes_back_only_from_a_trial(board: Board):
     agent.download()
     assert agent.install().reboot
     board.start()
-    assert board.slots.booted == "B"
+    assert board.slots.booted == "B" and not board.agent().mark()
     assert board.agent().proof_failed("it crashed")
     board.start()
+    assert board.agent().mark()
     board.agent().after_boot()
     assert board.slots.booted == "A" and board.agent().ledger.state.results[IMAGE].why == "it crashed"
 

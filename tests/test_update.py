@@ -391,10 +391,9 @@ def test_the_service_does_all_of_it(told: Callable[..., tuple[int, str]], tmp_pa
 
 def test_the_proof_at_boot_keeps_an_image_that_reads(told: Callable[..., tuple[int, str]], tmp_path: Path):
     (tmp_path / "data").mkdir()
-    assert told("prove", "--early") == (1, "")
+    assert told("prove", "--early") == (0, ""), "there is no other side to start"
     with reader(tmp_path / "data", {}):
         assert told("prove") == (0, "")
-    assert told("prove", "--early") == (0, "")
     assert told("prove", "--failed") == (0, "")
 
 
