@@ -22,6 +22,7 @@ LOOK_S = 5.0
 """How often the car is looked at."""
 SETTLE_S = 30.0
 """How often what is on trial is looked at."""
+LATE = {"trial", "switching", "written", "returning"}
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 60.0, 3600.0
 _log = logging.getLogger(__name__)
 
@@ -65,41 +66,35 @@ class Updater:
         self._installing, self._settling = Pause(0.0, chance), Pause(SETTLE_S, chance)
         self._asked_reboot = False
         self._troubles: dict[str, str] = {}
+        """What stands against each kind of work, until it goes well again."""
 
     def step(self) -> None:
         """Do what is due and allowed; what is not is told. Trouble is logged, and tried again later."""
         vehicle, now_s = self._hands.vehicle(), self._hands.clock_s()
+        waits: list[str] = []
         try:
             with self._hands.agent() as agent:
-                waits = list(self._steps(agent, vehicle, now_s))
+                self._note("agent", "")
+                waits.extend(self._steps(agent, vehicle, now_s))
         except UpdateError as error:
-            self._note("", str(error))
-            waits = [str(error)]
-        self._hands.status("; ".join(dict.fromkeys(filter(None, waits))))
+            self._note("agent", str(error))
+        told = [*waits, *self._troubles.values()]
+        self._hands.status("; ".join(dict.fromkeys(filter(None, told))))
 
     def _steps(self, agent: Agent, vehicle: Vehicle, now_s: float) -> Iterator[str]:
         """What is waited for, after doing what could be done."""
-        if now_s >= self._asking.due_s:
-            yield self._ask(agent, now_s)
+        self._do("servers", self._asking, lambda: _checked(agent), now_s)
         stages = {unit: pending.stage for unit, pending in agent.ledger.state.pending.items()}
         if "available" in stages.values():
-            yield may_download(self._config, vehicle) or self._do(self._fetching, agent.download, now_s)
+            no = may_download(self._config, vehicle)
+            yield no
+            if not no:
+                self._do("fetching", self._fetching, agent.download, now_s)
         yield from self._install(agent, vehicle, now_s)
-        if set(stages.values()) & {"trial", "switching", "written", "returning"} and now_s >= self._settling.due_s:
-            yield self._do(self._settling, agent.settle, now_s)
+        if set(stages.values()) & LATE:
+            self._do("settling", self._settling, agent.settle, now_s)
         if agent.wants_reboot():
             yield self._reboot(agent, vehicle)
-
-    def _ask(self, agent: Agent, now_s: float) -> str:
-        try:
-            agent.check()
-        except UpdateError as error:
-            self._asking.went(False, now_s)
-            self._note("servers", str(error))
-            return str(error)
-        self._asking.went(True, now_s)
-        self._troubles.pop("servers", None)
-        return ""
 
     def _install(self, agent: Agent, vehicle: Vehicle, now_s: float) -> Iterator[str]:
         pending = agent.ledger.state.pending.items()
@@ -108,16 +103,18 @@ class Updater:
         yield from noes.values()
         allowed = [unit for unit, no in noes.items() if not no]
         if allowed:
-            yield self._do(self._installing, lambda: agent.install(units=allowed), now_s)
+            self._do("installing", self._installing, lambda: agent.install(units=allowed), now_s)
 
-    def _do(self, pause: Pause, what: Callable[[], Report], now_s: float) -> str:
+    def _do(self, kind: str, pause: Pause, what: Callable[[], Report], now_s: float) -> None:
+        """Do it, where it is due."""
         if now_s < pause.due_s:
-            return ""
-        report = what()
-        pause.went(not report.troubles, now_s)
-        for unit, why in report.troubles.items():
-            self._note(unit, why)
-        return "; ".join(report.troubles.values())
+            return
+        try:
+            troubles = what().troubles
+        except UpdateError as error:
+            troubles = {"": str(error)}
+        pause.went(not troubles, now_s)
+        self._note(kind, "; ".join(f"{unit}: {why}" if unit else why for unit, why in troubles.items()))
 
     def _reboot(self, agent: Agent, vehicle: Vehicle) -> str:
         version = agent.ledger.state.pending[IMAGE].target.version
@@ -127,8 +124,14 @@ class Updater:
             self._hands.reboot(f"image {version} is installed")
         return f"image {version} starts with the next boot: {no or 'rebooting'}"
 
-    def _note(self, unit: str, why: str) -> None:
-        """Told once, not at each look."""
-        if self._troubles.get(unit) != why:
-            _log.warning("%s%s", f"{unit}: " if unit else "", why)
-        self._troubles[unit] = why
+    def _note(self, kind: str, why: str) -> None:
+        """Logged once, not at each look."""
+        if why and self._troubles.get(kind) != why:
+            _log.warning("%s", why)
+        self._troubles[kind] = why
+
+
+def _checked(agent: Agent) -> Report:
+    """Refusals are told by the status; only servers that cannot be asked are tried again sooner."""
+    agent.check()
+    return Report()
