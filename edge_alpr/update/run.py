@@ -43,7 +43,7 @@ def held_agent(
 
 
 def serve(config: Config, file: Path | None, limit_s: float | None = None) -> None:
-    """Keep the installation up to date until a signal, or so many seconds. Where updates are off, the status says so."""
+    """Keep the installation up to date until a signal, or so many seconds. Where that is off, the status says so."""
     manager = Manager(os.environ)
     with ExitStack() as stack:
         stack.enter_context(_ending())
