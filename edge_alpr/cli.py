@@ -24,6 +24,7 @@ from edge_alpr.errors import EdgeAlprError, OutputClosedError
 from edge_alpr.hotlist.commands import hotlist
 from edge_alpr.records.commands import events as events_commands
 from edge_alpr.shelf.commands import models
+from edge_alpr.update.commands import update
 from edge_alpr.uplink.commands import uplink
 
 EXAMPLES = """
@@ -50,6 +51,7 @@ app.add_typer(models, name="models")
 app.add_typer(hotlist, name="hotlist")
 app.command()(uplink)
 app.add_typer(events_commands, name="events")
+app.add_typer(update, name="update")
 app.command()(display)
 app.command()(sound)
 ConfigOption = Annotated[

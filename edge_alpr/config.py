@@ -402,6 +402,54 @@ class ButtonsConfig(Section, frozen=True):
     mute_line: int = -1
 
 
+class UpdateConfig(Section, frozen=True):
+    """Updates over the air (`edge-alpr update`). Off while `url` is empty. See docs/updates.md."""
+
+    url: Annotated[str, Meta(pattern=r"^(|https://[^\s]+|http://(127\.0\.0\.1|localhost)(:[0-9]+)?(/[^\s]*)?)$")] = ""
+    """Below it lie `director/` and `image/`, the two repositories; plain HTTP only from this machine itself."""
+    ca_file: str = ""
+    """Certificates (PEM) that the server's must come from; empty: the system's."""
+    roots: str = "/usr/share/edge-alpr/roots"
+    """Folder of the first keys: `director/root.json` and `image/root.json`, as the image brings them."""
+    folder: str = ""
+    """Folder of `models` and `update` on the data partition; empty: the store's folder."""
+    board: Literal["auto", "orin-nano", "orin-nx", "agx-orin", "thor", "pc"] = "auto"
+    """Which bundles are for this board; `auto`: the board says it."""
+    check_h: Positive = 6.0
+    """How often the servers are asked."""
+    bandwidth_kb_s: Limit = 0.0
+    """Downloads take at most so many kB a second."""
+    download: Literal["always", "parked"] = "always"
+    """Whether downloads wait until the car stands, too; installing does in any case."""
+    parked_min: Limit = 5.0
+    """The car is parked when it has stood, or its ignition has been off, for so many minutes; 0: it need not be."""
+    battery_file: str = ""
+    """A file with the voltage, such as /sys/bus/iio/devices/iio:device0/in_voltage0_raw; empty: it is not looked at."""
+    battery_v_per_unit: Positive = 0.001
+    """Volts for each unit of the number in `battery_file`."""
+    battery_min_v: Positive = 12.2
+    """Below this nothing is downloaded or installed."""
+    ignition_file: str = ""
+    """A file that holds `ignition_on` while the ignition is on, such as a GPIO's value in /sys; empty: not known."""
+    ignition_on: str = "1"
+    reboot: Literal["ignition-off", "parked", "never"] = "ignition-off"
+    """When to start a new image by itself. In any case the next start of the board does it."""
+    proof_s: Positive = 120.0
+    """A new image must show so long that cameras and store live, besides the golden drive."""
+    proof_p99_ms: Limit = 0.0
+    """What a frame of the golden drive may take at most, 99th percentile."""
+    proof_watts: Limit = 0.0
+    """What the board may draw at most in the golden drive, mean."""
+    watch_min: Positive = 10.0
+    """So long new models are watched at work before they are kept."""
+    trial_frames: Natural = 300
+    """Live frames that new models read beside the old ones before they are used; 0: they are not tried beside."""
+    trial_plates: Natural = 20
+    """Plates that the old ones found in those frames, at least."""
+    trial_same: Share = 0.8
+    """Of the texts of plates that both found, so many must be the same."""
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -427,6 +475,7 @@ class Config(Section, frozen=True):
     position: PositionConfig = PositionConfig()
     sound: SoundConfig = SoundConfig()
     buttons: ButtonsConfig = ButtonsConfig()
+    update: UpdateConfig = UpdateConfig()
 
     def __post_init__(self) -> None:
         """Refuse cameras or webhooks that cannot be told apart. Raises `ConfigError`."""

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from helpers_parts import missing
 
@@ -123,6 +124,9 @@ class Disk:
                 target.chmod(0o600)
 
     def _rename_now(self, note: Note) -> File | None:
+        if note.kind == b"R" and note.path not in self._now:  # a folder, whose names were synced before
+            _move(self._now, note)
+            return None
         if note.kind in (b"R", b"L"):
             file = self._now[note.path] if note.kind == b"L" else self._now.pop(note.path)
             self._now[note.more.decode()] = file
@@ -144,13 +148,23 @@ class Disk:
         self._later = doubtful
 
 
+def _move(names: dict[str, Any], note: Note) -> None:
+    """A folder is renamed."""
+    new = note.more.decode()
+    for path in [path for path in names if f"{path}/".startswith(f"{note.path}/")]:
+        names[new + path[len(note.path) :]] = names.pop(path)
+
+
 def _rename(names: dict[str, File | None], note: Note, file: File | None) -> None:
+    if note.kind == b"R" and file is None:
+        return _move(names, note)
     if note.kind in (b"R", b"L"):
         names[note.more.decode()] = file
     if note.kind in (b"R", b"U", b"X"):
         names.pop(note.path, None)
     elif note.kind in (b"C", b"M"):
         names[note.path] = file
+    return None
 
 
 def _cut(data: bytearray, size: int) -> None:

@@ -18,7 +18,7 @@ import edge_alpr as edge_alpr_package
 
 VERBS = (
     "run", "read", "eval", "bench", "build", "config", "doctor", "label", "models", "formats", "hotlist", "events",
-    "uplink", "display",
+    "uplink", "display", "update",
 )  # fmt: skip
 
 

@@ -18,8 +18,13 @@ from helpers_parts import missing
 
 from edge_alpr.config import Config, EventConfig, GovernorConfig, StoreConfig, changed, load_config
 from edge_alpr.service import Manager, journal
+from edge_alpr.update.reboot import FILE as REBOOT
 
 UNITS = sorted((Path(__file__).resolve().parents[1] / "deploy" / "systemd").glob("*.service"))
+ONCE = ("TimeoutStartSec=", "SuccessExitStatus=1")
+"""What ends by itself; its exit code 1 is a verdict."""
+KEYLESS = ("edge-alpr-update", "edge-alpr-mark", "edge-alpr-prove", "edge-alpr-back")
+"""What has no business with keys does not see them."""
 EXPOSURE = 3.0
 """What `systemd-analyze security` may give at most."""
 
@@ -43,8 +48,8 @@ def test_a_unit_is_understood(unit: Path):
     newer = ("is not executable", "Unknown key 'RestartSteps'", "Unknown key 'RestartMaxDelaySec'")
     assert [line for line in complaints if not any(words in line for words in newer)] == []
     text = unit.read_text(encoding="utf-8")
-    assert all(line in text for line in ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "WatchdogSec=",
-                                        "RestartMaxDelaySec=60"))  # fmt: skip
+    lasting = ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "WatchdogSec=", "RestartMaxDelaySec=60")
+    assert all(line in text for line in (ONCE if "Type=oneshot" in text else lasting))
 
 
 def test_one_service_that_fails_stops_no_other():
@@ -63,7 +68,17 @@ def test_the_settings_of_the_units_need_no_home_and_keep_keys_apart(monkeypatch:
     for unit in UNITS:
         found = re.search(r"^StateDirectory=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
         folders = [Path("/var/lib", name) for name in (found[1].split() if found else [])]
-        assert all(any(Path(path).is_relative_to(folder) for folder in folders) for path in paths), unit.name
+        used = [path for path in paths if path not in keys] if unit.stem in KEYLESS else paths
+        assert all(any(Path(path).is_relative_to(folder) for folder in folders) for path in used), unit.name
+        hidden = "InaccessiblePaths=-/var/lib/edge-alpr-keys" in unit.read_text(encoding="utf-8")
+        assert hidden == (unit.stem in KEYLESS), unit.name
+
+
+def test_a_reboot_is_asked_for_where_it_is_waited_for():
+    unit = UNITS[0].parent / "edge-alpr-reboot.path"
+    text = unit.read_text(encoding="utf-8")
+    assert f"PathExists=/run/edge-alpr/{REBOOT}\n" in text and "Unit=reboot.target" in text
+    assert analyze("verify", str(unit)).split() == []
 
 
 @pytest.fixture

@@ -30,13 +30,20 @@ def signature_path(path: Path) -> Path:
 def verify(data: bytes, path: Path, keys: Path) -> str:
     """The name of the key that signed a list. Raises `UnsignedListError` where none did, `HotListError` for no keys."""
     try:
-        signature = base64.b64decode(signature_path(path).read_bytes().strip(), validate=True)
+        signature = signature_path(path).read_bytes()
     except OSError as error:
         raise UnsignedListError(f"{path}: not signed; edge-alpr hotlist sign {path} --key FILE{PRIVATE}") from error
+    return verify_signature(data, signature, path, keys)
+
+
+def verify_signature(data: bytes, signature: bytes, path: Path, keys: Path) -> str:
+    """The same with the signature at hand; `path` is only named."""
+    try:
+        plain = base64.b64decode(signature.strip(), validate=True)
     except binascii.Error as error:
         raise UnsignedListError(f"{signature_path(path)}: no signature (in base64); sign the list anew") from error
     for name, key in _public_keys(keys):
-        if _signed(key, signature, data):
+        if _signed(key, plain, data):
             return name
     raise UnsignedListError(f"{path}: changed since it was signed, or signed with a key that is not in {keys}")
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from edge_alpr.ops.heartbeat import FILE, Heartbeat
+from edge_alpr.ota.told import Updates, updates_told
 from edge_alpr.uplink.waiting import Waiting
 
 _EVERY_S = 60.0
@@ -38,8 +39,10 @@ def age_s(beat: Heartbeat, now: datetime) -> float:
 class Beats:
     """Gives each heartbeat as soon as it is there, and the newest again when a minute has passed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, data: Path | None = None) -> None:
+        """`data`: the folder of updates, where it is not the same."""
         self._path = folder.expanduser() / FILE
+        self._data = (data or folder).expanduser()
         self._last: tuple[int, float] = (0, -_EVERY_S)
 
     def due(self, links: Mapping[str, Waiting]) -> dict[str, Any] | None:
@@ -53,10 +56,11 @@ class Beats:
             return None
         beat = newest_beat(self._path.parent)
         self._last = (written, now)
-        return None if beat is None else outward(beat, links, datetime.now(timezone.utc))
+        return None if beat is None else outward(beat, links, datetime.now(timezone.utc), updates_told(self._data))
 
 
-def outward(beat: Heartbeat, links: Mapping[str, Waiting], now: datetime) -> dict[str, Any]:
-    """As it is told: with when, and with how many events wait for each target and how the others ended."""
+def outward(beat: Heartbeat, links: Mapping[str, Waiting], now: datetime, updates: Updates) -> dict[str, Any]:
+    """As it is told: with when, with how many events wait for each target and how the others ended, and updates."""
     uplink = {name: {"waiting": len(waiting), **waiting.outcomes} for name, waiting in links.items()}
-    return {**msgspec.to_builtins(beat), "sent": now.isoformat(timespec="milliseconds"), "uplink": uplink}
+    return {**msgspec.to_builtins(beat), "sent": now.isoformat(timespec="milliseconds"), "uplink": uplink,
+            **msgspec.to_builtins(updates)}  # fmt: skip

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from edge_alpr import __version__
 from edge_alpr.errors import LinkError
 from edge_alpr.ops.heartbeat import Heartbeat
+from edge_alpr.ota.told import Updates, updates_told
 from edge_alpr.uplink.beats import age_s, newest_beat
 from edge_alpr.uplink.waiting import Waiting
 
@@ -32,13 +33,15 @@ _GAUGES: tuple[tuple[str, str, _Value], ...] = (
 class DriveCollector(Collector):
     """Reads the newest heartbeat when it is asked."""
 
-    def __init__(self, folder: Path, links: Mapping[str, Waiting]) -> None:
-        self._folder, self._links = folder, links
+    def __init__(self, folder: Path, links: Mapping[str, Waiting], data: Path | None = None) -> None:
+        """`data`: the folder of updates, where it is not the store's."""
+        self._folder, self._links, self._data = folder, links, data or folder
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, as they are now."""
         yield _gauge("info", "Version of the uplink", {("version", __version__): 1})
         yield from self._of_links()
+        yield from _of_updates(updates_told(self._data))
         beat = newest_beat(self._folder)
         if beat is not None:
             age = age_s(beat, datetime.now(timezone.utc))
@@ -88,6 +91,17 @@ def _of_drive(beat: Heartbeat) -> Iterator[Metric]:
     yield _gauge("latency_seconds", "Frame in hand to its events stored and told", latency)
     told = {("state", "confirmed"): beat.confirmed, ("state", "withdrawn"): beat.withdrawn}
     yield _gauge("drive_events", "Told since the start of the drive", told)
+
+
+def _of_updates(told: Updates) -> Iterator[Metric]:
+    versions = GaugeMetricFamily("edge_alpr_version_info", "What runs, by unit of update", labels=["unit", "version"])
+    for unit, version in told.versions.items():
+        versions.add_metric([unit, version], 1.0)
+    results = GaugeMetricFamily("edge_alpr_update_info", "What came of the last update of a unit",
+                                labels=["unit", "version", "result"])  # fmt: skip
+    for one in told.update:
+        results.add_metric([one.unit, one.version, one.result], 1.0)
+    yield from (versions, results)
 
 
 def _gauge(name: str, text: str, values: Mapping[tuple[str, str], float]) -> Metric:

@@ -53,6 +53,7 @@ class Uplink:
         self._config = config
         self._manager, self._look_s = manager or Manager({}), look_s
         self._folder = Path(config.store.path).expanduser()
+        self._data = Path(config.update.folder or config.store.path).expanduser()
         self._stop = threading.Event()
         self._look_again = True
         self._save_fails = False
@@ -78,7 +79,7 @@ class Uplink:
             source = Source(self._config)
             stack.callback(source.close)
             links = self._links(outbox)
-            collector = DriveCollector(self._folder, {link.name: link.waiting for link in links})
+            collector = DriveCollector(self._folder, {link.name: link.waiting for link in links}, self._data)
             if self._config.metrics.listen:
                 stack.enter_context(serving(self._config.metrics.listen, collector))
             with self._couriers(links):
@@ -91,7 +92,7 @@ class Uplink:
 
     def _watch(self, source: Source, outbox: OutboxFile, links: list[Link], limit_s: float | None, once: bool) -> None:
         start = time.monotonic()
-        next_save, beats = start, Beats(self._folder)
+        next_save, beats = start, Beats(self._folder, self._data)
         self._manager.ready()
         while not self._stop.is_set():
             now = time.monotonic()

@@ -1,0 +1,79 @@
+"""What the reader found when it ran a model set beside the one in use, and whether that is good enough. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edge_alpr.ota.disk import Files
+from edge_alpr.ota.types import Verdict
+
+
+class Shadow(msgspec.Struct, frozen=True):
+    """`models/trial.json`, as the reader writes it: plates found by both sets, by the old and by the new one; texts
+    of both that are the same and that differ; the 99th percentile of a frame's time with each, in ms."""
+
+    version: str
+    frames: int = 0
+    plates_both: int = 0
+    plates_old: int = 0
+    plates_new: int = 0
+    texts_same: int = 0
+    texts_differ: int = 0
+    p99_ms_old: float | None = None
+    p99_ms_new: float | None = None
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowLimits:
+    """What a set must show. `frames` 0: it is not run beside at all."""
+
+    frames: int = 300
+    plates: int = 20
+    found: float = 0.8
+    """Of the plates that the old set found, the new one must find so many in all: a share."""
+    same: float = 0.8
+    """Of the texts of plates that both found, so many must be the same: a share."""
+    slower: float = 1.5
+    """The new set's 99th percentile may be so many times the old one's."""
+    patience_s: float = 14 * 86_400.0
+    """A set without enough frames or plates for so long is given up."""
+
+
+def judge(seen: Shadow, limits: ShadowLimits, waited_s: float) -> Verdict | None:
+    """Whether the set is to be switched to; None: wait for more."""
+    facts = {"frames": float(seen.frames), "plates_old": float(seen.plates_old), "plates_new": float(seen.plates_new)}
+    if limits.frames == 0:
+        return Verdict(True)
+    if seen.error:
+        return Verdict(False, f"beside the old models: {seen.error}", facts)
+    if seen.frames < limits.frames or seen.plates_old < limits.plates:
+        if waited_s > limits.patience_s:
+            return Verdict(False, f"too little was seen beside the old models in {waited_s / 86_400:.0f} days", facts)
+        return None
+    wrong = _wrong(seen, limits)
+    return Verdict(not wrong, wrong, facts)
+
+
+def _wrong(seen: Shadow, limits: ShadowLimits) -> str:
+    texts = seen.texts_same + seen.texts_differ
+    if seen.plates_new < limits.found * seen.plates_old:
+        return f"beside the old models it found {seen.plates_new} plates where they found {seen.plates_old}"
+    if texts and seen.texts_same < limits.same * texts:
+        return f"beside the old models {seen.texts_differ} of {texts} texts differ"
+    old, new = seen.p99_ms_old, seen.p99_ms_new
+    if old and new and new > limits.slower * old:
+        return f"a frame takes it {new:.1f} ms (p99) where the old models take {old:.1f}"
+    return ""
+
+
+def read_shadow(files: Files, path: Path) -> Shadow | None:
+    """What the reader wrote last; None where there is nothing to be read."""
+    try:
+        return msgspec.json.decode(files.read(path), type=Shadow) if files.kind(path) == "file" else None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
