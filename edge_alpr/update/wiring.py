@@ -17,6 +17,7 @@ from edge_alpr.ops.heartbeat import FILE as BEAT
 from edge_alpr.ota.agent import Agent
 from edge_alpr.ota.disk import Disk, RealFiles
 from edge_alpr.ota.lists import Signed
+from edge_alpr.ota.rauc import RaucSlots
 from edge_alpr.ota.shadow import ShadowLimits
 from edge_alpr.ota.types import BootSlots, Car, Repository
 from edge_alpr.ota.world import Places, World
@@ -68,11 +69,19 @@ def make_agent(config: Config, file: Path | None, tick: Tick = lambda: None) -> 
 
 
 def _repository(config: Config, where: Places) -> Repository:
-    return NoServers()
+    settings = config.update
+    if not settings.url:
+        return NoServers()
+    from edge_alpr.ota.fetch_pace import Link  # noqa: PLC0415 - what it imports is an extra
+    from edge_alpr.ota.repository import TufRepositories  # noqa: PLC0415
+
+    link = Link(settings.url, settings.ca_file, round(settings.bandwidth_kb_s * 1000))
+    return TufRepositories(link, Path(settings.roots).expanduser(), where.update / "tuf")
 
 
 def _slots() -> BootSlots:
-    return OneSide(__version__)
+    slots = RaucSlots()
+    return slots if slots.config.exists() else OneSide(__version__)
 
 
 def board_of(settings: UpdateConfig, tree: Path = _COMPATIBLE) -> str:
