@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_alpr import __version__
 from edge_alpr.config import Config, UpdateConfig
 from edge_alpr.device import sysfs
-from edge_alpr.errors import UnsignedListError
+from edge_alpr.errors import UnsignedListError, UpdateError
 from edge_alpr.hotlist.folder import lists_folder
 from edge_alpr.hotlist.signature import verify_signature
 from edge_alpr.ops.heartbeat import FILE as BEAT
@@ -72,9 +72,11 @@ def _repository(config: Config, where: Places) -> Repository:
     settings = config.update
     if not settings.url:
         return NoServers()
-    from edge_alpr.ota.fetch_pace import Link  # noqa: PLC0415 - what it imports is an extra
-    from edge_alpr.ota.repository import TufRepositories  # noqa: PLC0415
-
+    try:
+        from edge_alpr.ota.fetch_pace import Link  # noqa: PLC0415 - what they import is an extra
+        from edge_alpr.ota.repository import TufRepositories  # noqa: PLC0415
+    except ImportError as error:
+        raise UpdateError(f"updates need more packages: pip install 'edge-alpr[ota]' ({error})") from error
     link = Link(settings.url, settings.ca_file, round(settings.bandwidth_kb_s * 1000))
     return TufRepositories(link, Path(settings.roots).expanduser(), where.update / "tuf")
 
