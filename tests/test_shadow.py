@@ -20,8 +20,9 @@ from edge_alpr.config import Config, GovernorConfig, LearningConfig, ModelsConfi
 from edge_alpr.drive import Drive, Probe, Screen, Summary
 from edge_alpr.formats import NO_FORMATS
 from edge_alpr.hotswap import Shadow, shadow
-from edge_alpr.hotswap.outcome import Outcome, load, save
+from edge_alpr.hotswap.outcome import load, save
 from edge_alpr.infer.sets import shipped_set
+from edge_alpr.ota.shadow import Outcome
 from edge_alpr.ports import FrameSource
 
 KEYS = ["version", "frames", "plates_both", "plates_old", "plates_new", "texts_same", "texts_differ",

@@ -28,7 +28,7 @@ from edge_alpr.config import Config, StoreConfig, UpdateConfig, parse_config
 from edge_alpr.errors import ConfigError, UnsignedListError, UpdateError, UpdateUnreachableError
 from edge_alpr.ops.heartbeat import BoardBeat, CameraBeat, Heartbeat
 from edge_alpr.ota.agent import Agent
-from edge_alpr.ota.shadow import Shadow, ShadowLimits, judge
+from edge_alpr.ota.shadow import Outcome, ShadowLimits, judge
 from edge_alpr.ota.told import updates_told
 from edge_alpr.ota.types import IMAGE, MODELS, Car, Progress, Target, Verdict
 from edge_alpr.update import wiring
@@ -291,7 +291,7 @@ def test_a_reader_that_starts_again_and_again_is_found_at_once():
     assert heard == ["", "", "", "the reader started again and again"]
 
 
-SEEN = Shadow("2.0", frames=300, plates_both=30, plates_old=30, plates_new=30, texts_same=30, p99_ms_old=20.0,
+SEEN = Outcome("2.0", frames=300, plates_both=30, plates_old=30, plates_new=30, texts_same=30, p99_ms_old=20.0,
               p99_ms_new=25.0)  # fmt: skip
 
 

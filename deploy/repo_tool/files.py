@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deploy.repo_tool.errors import RepoError
+from edge_alpr.sinks.pictures import sync_folder
 
 CHUNK = 1 << 20
 
@@ -41,7 +42,7 @@ def sha256_of(path: Path) -> str:
 def remove(path: Path) -> None:
     """Durably, where it is there."""
     path.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def append_line(path: Path, line: bytes) -> None:
@@ -81,7 +82,7 @@ def _arriving(path: Path, scratch: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         arriving.unlink(missing_ok=True)
         raise RepoError(f"{path}: cannot be written: {error.strerror}") from error
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _make_folders(folder: Path) -> None:
@@ -90,12 +91,4 @@ def _make_folders(folder: Path) -> None:
         return
     _make_folders(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(folder.parent)

@@ -11,34 +11,12 @@ import numpy as np
 
 from edge_alpr.agreement import Agreement
 from edge_alpr.infer.atomic import write_whole
+from edge_alpr.ota.shadow import Outcome
 from edge_alpr.types import Observation
 
 FILE = "trial.json"
 _MOST = 4096
 """Times that percentiles are of, the newest."""
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Counts over all drives of a trial. `old` is the set that reads, `new` the one on trial.
-
-    Texts are compared where one of both is sure of its own. `p99_ms_*` are of processor time on one core, both taken in
-    the same way beside the drive, so they compare with each other and not with the drive's own times.
-    """
-
-    version: str
-    frames: int = 0
-    plates_both: int = 0
-    """Plates that both found in the same place."""
-    plates_old: int = 0
-    plates_new: int = 0
-    texts_same: int = 0
-    texts_differ: int = 0
-    p99_ms_old: float = 0.0
-    p99_ms_new: float = 0.0
-    seconds: float = 0.0
-    """How long it has run beside drives."""
-    error: str = ""
-    """Why it runs no more; empty while it does."""
 
 
 class Tally:

@@ -22,6 +22,7 @@ from edge_alpr.hotswap import outcome
 from edge_alpr.hotswap.place import Resting, place_of
 from edge_alpr.hotswap.renewal import NICE, warm
 from edge_alpr.infer.sets import TRIAL, ModelSet, set_in, shelf_of
+from edge_alpr.ota.shadow import Outcome
 from edge_alpr.types import Luma, Observation
 
 _log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class _Trial:
 
 
 class Shadow:
-    """Watches `trial` of the shelf, and runs the set that it names, on a thread of its own; see `outcome.Outcome`.
+    """Watches `trial` of the shelf, and runs the set that it names, on a thread of its own; see `Outcome`.
 
     `wanted` and `offer` are the drive's side and never wait: a frame is wanted when the one before is done and the
     pause after it over, and never while the governor is above its first level.
@@ -135,7 +136,7 @@ class Shadow:
         try:
             self._open(set_in(place.folder, self._config.models.tier))
         except EdgeAlprError as error:
-            self._tell(outcome.Outcome(version=place.folder.name, error=str(error)))
+            self._tell(Outcome(version=place.folder.name, error=str(error)))
 
     def _open(self, among: ModelSet) -> None:
         if among == self._among:
@@ -160,7 +161,7 @@ class Shadow:
             trial.wrote_s = now
             self._tell(trial.tally.outcome(now - trial.began_s))
 
-    def _tell(self, told: outcome.Outcome) -> None:
+    def _tell(self, told: Outcome) -> None:
         if told.error:
             _log.warning("models %s on trial do not run: %s", told.version, told.error)
         try:

@@ -8,7 +8,7 @@ from edge_alpr.errors import UpdateError
 from edge_alpr.ota import state as states
 from edge_alpr.ota.images import ASKED
 from edge_alpr.ota.ledger import Ledger
-from edge_alpr.ota.shadow import Shadow, ShadowLimits, judge, read_shadow
+from edge_alpr.ota.shadow import Outcome, ShadowLimits, judge, read_shadow
 from edge_alpr.ota.state import MOST_BOOTS, NO_VERDICT, Pending
 from edge_alpr.ota.types import MODELS, Proof
 from edge_alpr.ota.versions import Versions
@@ -104,7 +104,7 @@ class ModelSets:
     def _shadowed(self, pending: Pending) -> bool:
         ledger, versions, version = self._ledger, self.versions, pending.target.version
         seen = read_shadow(ledger.disk.files, versions.folder / RESULT)
-        fresh = seen if seen and seen.version == version else Shadow(version)
+        fresh = seen if seen and seen.version == version else Outcome(version)
         verdict = judge(fresh, self._limits, ledger.now_s - pending.since_s)
         if verdict is None:
             versions.disk.point(versions.folder / TRIAL, version)

@@ -11,21 +11,29 @@ from edge_alpr.ota.disk import Files
 from edge_alpr.ota.types import Verdict
 
 
-class Shadow(msgspec.Struct, frozen=True):
-    """`models/trial.json`, as the reader writes it: plates found by both sets, by the old and by the new one; texts
-    of both that are the same and that differ; the 99th percentile of a frame's time with each, in ms."""
+class Outcome(msgspec.Struct, frozen=True):
+    """`models/trial.json`, which the reader writes: counts over all drives of a trial. `old` is the set that reads,
+    `new` the one on trial.
+
+    Texts are compared where one of both is sure of its own. `p99_ms_*` are of processor time on one core, both taken in
+    the same way beside the drive, so they compare with each other and not with the drive's own times.
+    """
 
     version: str
     frames: int = 0
     plates_both: int = 0
+    """Plates that both found in the same place."""
     plates_old: int = 0
     plates_new: int = 0
     texts_same: int = 0
     texts_differ: int = 0
-    p99_ms_old: float | None = None
-    p99_ms_new: float | None = None
+    p99_ms_old: float = 0.0
+    p99_ms_new: float = 0.0
+    """0: not measured."""
     seconds: float = 0.0
+    """How long it has run beside drives."""
     error: str = ""
+    """Why it runs no more; empty while it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class ShadowLimits:
     """A set without enough frames or plates for so long is given up."""
 
 
-def judge(seen: Shadow, limits: ShadowLimits, waited_s: float) -> Verdict | None:
+def judge(seen: Outcome, limits: ShadowLimits, waited_s: float) -> Verdict | None:
     """Whether the set is to be switched to; None: wait for more."""
     facts = {"frames": float(seen.frames), "plates_old": float(seen.plates_old), "plates_new": float(seen.plates_new)}
     if limits.frames == 0:
@@ -59,7 +67,7 @@ def judge(seen: Shadow, limits: ShadowLimits, waited_s: float) -> Verdict | None
     return Verdict(not wrong, wrong, facts)
 
 
-def _wrong(seen: Shadow, limits: ShadowLimits) -> str:
+def _wrong(seen: Outcome, limits: ShadowLimits) -> str:
     texts = seen.texts_same + seen.texts_differ
     if seen.plates_new < limits.found * seen.plates_old:
         return f"beside the old models it found {seen.plates_new} plates where they found {seen.plates_old}"
@@ -71,9 +79,9 @@ def _wrong(seen: Shadow, limits: ShadowLimits) -> str:
     return ""
 
 
-def read_shadow(files: Files, path: Path) -> Shadow | None:
+def read_shadow(files: Files, path: Path) -> Outcome | None:
     """What the reader wrote last; None where there is nothing to be read."""
     try:
-        return msgspec.json.decode(files.read(path), type=Shadow) if files.kind(path) == "file" else None
+        return msgspec.json.decode(files.read(path), type=Outcome) if files.kind(path) == "file" else None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
