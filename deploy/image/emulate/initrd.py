@@ -55,10 +55,17 @@ def _order(folder: Path) -> tuple[Path, ...]:
         needs[name] = before.split()
     names = {Path(name).name.partition(".ko")[0].replace("-", "_"): name for name in needs}
     ordered: dict[str, None] = {}
-    for module in (*MODULES, "crc32c_generic"):
+    for module in ("crc32c_generic", *MODULES):
         if name := names.get(module.replace("-", "_")):
-            ordered.update(dict.fromkeys([*reversed(needs[name]), name]))
+            _behind(name, needs, ordered)
     return tuple(folder / name for name in ordered)
+
+
+def _behind(name: str, needs: dict[str, list[str]], ordered: dict[str, None]) -> None:
+    for before in needs[name]:
+        if before not in ordered:
+            _behind(before, needs, ordered)
+    ordered[name] = None
 
 
 def _entry(name: str, mode: int, content: bytes) -> bytes:

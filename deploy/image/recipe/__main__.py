@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def build(wanted: argparse.Namespace) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     mirrors = tuple(wanted.mirror or (release.mirror, *_updates(wanted.suite, release.mirror)))
     started = time.monotonic()
+    os.environ["SOURCE_DATE_EPOCH"] = str(epoch)
     base = make_base(Request(board, wanted.suite, mirrors, tuple(wanted.add), epoch, cache), wanted.fresh)
     _say(f"base {base.name} after {time.monotonic() - started:.0f} s")
     made = wheels.fetch(tree.ROOT, release.python, cache, epoch, wanted.wheel)
