@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from recipe import pack, sbom, tree, wheels
+from recipe import pack, sbom, slim, tree, wheels
 from recipe.base import Request, make_base
 from recipe.boards import BOARDS, RELEASES, Board
 
@@ -82,6 +82,8 @@ def build(wanted: argparse.Namespace) -> list[Path]:
     wheels.install(made, root, release.python, epoch)
     ours = tree.Ours(wanted.engines, wanted.tuf, wanted.keyring, wanted.settings, wanted.development)
     tree.add_ours(root, board, made.version, ours)
+    if missing := slim.unmet(root):
+        raise SystemExit(f"build: GStreamer's plugins lack {', '.join(missing)}; see recipe/slim.py")
     tree.settle(root, wanted.enable)
     tree.clean(root, release.python)
     (root / sbom.PLACE).write_text(sbom.bill(root, board.name, made.version, epoch), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""This machine's apt for another release and processor: its lists, and the packages it chooses, in a folder of the cache."""
+"""This machine's apt for another release and processor, in a folder of the cache."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The distribution's part of the root file system.
 
-apt chooses and fetches, dpkg unpacks and configures: both this machine's own, so that only the packages' scripts run under
-emulation. (With the tree's own dpkg, as mmdebstrap does it, the same takes ten times as long.)
+apt chooses and fetches, dpkg unpacks and configures: both this machine's own, so that only the packages' scripts run
+under emulation. (With the tree's own dpkg, as mmdebstrap does it, the same takes ten times as long.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parents[1]
 _EXCLUDED = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*",
              "/usr/share/bash-completion/*", "/usr/share/zsh/*", "/usr/share/doc/*")  # fmt: skip
 _INCLUDED = "/usr/share/doc/*/copyright"
-_FIRST = ("base-passwd", "base-files", "libc6", "perl-base", "mawk", "debconf", "passwd", "libc-bin")
+_FIRST = ("base-passwd:arm64", "base-files:arm64", "libc6:arm64", "perl-base:arm64", "mawk:arm64", "debconf")
 """What the scripts of the other packages take for granted."""
 
 
@@ -51,7 +51,7 @@ def make_base(request: Request, fresh: bool = False) -> Path:
     apt = Apt(request.cache, request.suite, request.mirrors)
     apt.update()
     apt.slim()
-    debs = apt.fetch(("?essential", *request.packages))
+    debs = apt.fetch(("?and(?essential,!?name(^apt$))", *request.packages))
     if not request.board.nvidia:
         apt.for_boot()
     tree = request.cache / f"base-{request.board.name}"
@@ -86,9 +86,8 @@ def _unpack(debs: list[Path], tree: Path) -> None:
 
 
 def _configure(tree: Path) -> None:
-    there = [name for name in _FIRST if next((tree / "var/lib/dpkg/info").glob(f"{name}[.:]*list"), None)]
-    for name in there:
-        _dpkg(tree, "--configure", f"{name}:arm64")
+    for name in _FIRST:
+        _dpkg(tree, "--configure", name)
     _dpkg(tree, "--configure", "--pending")
     for name in ("usr/sbin/policy-rc.d", "var/lib/dpkg/arch"):
         (tree / name).unlink()

@@ -36,7 +36,8 @@ EXTRAS = ("service", "display", "hotlists", "uplink", "seal", "buttons", "ota")
 
 ENABLED = (
     "edge-alpr.service", "edge-alpr-uplink.service", "edge-alpr-update.service", "edge-alpr-prove.service",
-    "edge-alpr-provision.service", "nftables.service", "systemd-networkd.service", "systemd-timesyncd.service",
+    "edge-alpr-mark.service", "edge-alpr-reboot.path", "edge-alpr-provision.service", "nftables.service",
+    "systemd-networkd.service", "systemd-timesyncd.service",
     "systemd-resolved.service",
 )  # fmt: skip
 """Those that are there. Screen and sound are installed and off: `--enable`."""

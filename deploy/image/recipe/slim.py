@@ -43,6 +43,7 @@ def thinned(depends: str, sonames: set[str]) -> str:
     # Some that do not follow the policy.
     names |= {"libgstreamer-plugins-bad1.0-0"} if any(name.startswith("libgst") for name in sonames) else set()
     names |= {"libjpeg62-turbo"} if "libjpeg.so.62" in sonames else set()
+    names |= {"libv4l-0", "libv4l-0t64"} if "libv4l2.so.0" in sonames else set()
     names |= {"zlib1g"} if "libz.so.1" in sonames else set()
     names |= {"libjpeg-turbo8"} if "libjpeg.so.8" in sonames else set()
     entries = [entry.strip() for entry in depends.split(",")]
@@ -91,6 +92,13 @@ def slim(deb: Path, kept: tuple[str, ...], work: Path, out: Path) -> Path:
     made = out / f"{deb.stem}.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", tree, made], check=True)
     return made
+
+
+def unmet(tree: Path) -> list[str]:
+    """Libraries that the tree's plugins ask for and that are not in it: there should be none."""
+    libraries = next((tree / "usr/lib").glob("*/gstreamer-1.0")).parent
+    asked = {name for plugin in libraries.glob("gstreamer-1.0/*.so") for name in needed(plugin)}
+    return sorted(name for name in asked if not (libraries / name).exists())
 
 
 def index(folder: Path) -> str:

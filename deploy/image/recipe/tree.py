@@ -66,8 +66,9 @@ def add_ours(tree: Path, board: Board, version: str, ours: Ours) -> None:
     """Units, settings, first boot, keys to check updates with."""
     shutil.copytree(_FILES, tree, dirs_exist_ok=True, symlinks=True)
     units = tree / "usr/lib/systemd/system"
-    for unit in sorted((ROOT / "deploy/systemd").glob("*.service")):
-        shutil.copy(unit, units)
+    for unit in sorted((ROOT / "deploy/systemd").glob("*.*")):
+        if unit.suffix in (".service", ".path", ".timer"):
+            shutil.copy(unit, units)
     settings = tree / "usr/share/edge-alpr/edge-alpr.toml"
     settings.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ours.settings or ROOT / "deploy/systemd/edge-alpr.toml", settings)
