@@ -58,7 +58,7 @@ class Machine:
     def command(self, disk: Path, side: str = "A") -> list[str]:
         """How qemu is called: no port of this machine is opened, and the guest reaches nothing outside."""
         label = {"A": "APP", "B": "APP_b"}[side]
-        line = f"console=ttyAMA0 root=PARTLABEL={label} rootfstype={self.kind} ro rauc.slot={side} panic=10 loglevel=4"
+        line = f"console=ttyAMA0 root=PARTLABEL={label} rootfstype={self.kind} ro rauc.slot={side} panic=10 loglevel=5"
         line += " systemd.watchdog_sec=600"  # emulated time has gaps: one of 30 s is no hang
         return [
             "qemu-system-aarch64", "-M", "virt", "-cpu", self.cpu, "-smp", str(self.cores), "-m", str(self.memory_mib),

@@ -22,7 +22,7 @@ _GONE = (
     "usr/lib/systemd/system-generators/systemd-gpt-auto-generator", "etc/.pwd.lock", "etc/resolv.conf",
 )  # fmt: skip
 _MOUNTED = ("data", "run", "proc", "sys", "dev", "tmp", "var/tmp", "var/log", "var/lib/edge-alpr",
-            "var/lib/edge-alpr-keys", "var/lib/systemd", "var/lib/rauc")  # fmt: skip
+            "var/lib/edge-alpr-keys", "var/lib/systemd", "var/lib/rauc", "var/lib/dbus", "var/cache/private")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,7 @@ def clean(tree: Path, python: str) -> None:
     for name in ("machine-id", "hostname"):  # bound over at each boot
         (tree / "etc" / name).write_text("", encoding="utf-8")
     _link(tree / "etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
+    _link(tree / "var/lib/dbus/machine-id", "/etc/machine-id")
 
 
 def _name(tree: Path, board: Board, version: str) -> None:
