@@ -22,7 +22,8 @@ _GONE = (
     "usr/lib/systemd/system-generators/systemd-gpt-auto-generator", "etc/.pwd.lock", "etc/resolv.conf",
 )  # fmt: skip
 _MOUNTED = ("data", "run", "proc", "sys", "dev", "tmp", "var/tmp", "var/log", "var/lib/edge-alpr",
-            "var/lib/edge-alpr-keys", "var/lib/systemd", "var/lib/rauc", "var/lib/dbus", "var/cache/private")  # fmt: skip
+            "var/lib/edge-alpr-keys", "var/lib/systemd", "var/lib/rauc", "var/lib/dbus",
+            "var/cache/private")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
