@@ -278,7 +278,7 @@ GOOD: dict[str, Any] = {
     "first_read_s": 40.0, "active": "active", "failed": [], "doctor": "ok", "sockets": ["udp 00000000 68"],
     "writable": [], "keys": {"key": "1", "signing-key": "2"}, "key_modes": {"key": "0o100600"}, "passwords": [],
     "firewall": True, "data": ["/dev/vda4 /data ext4 rw 0 0"], "journals": 1,
-    "watchdog": ["systemd[1]: Watchdog running with a timeout of 30s."],
+    "watchdog": ["WatchdogDevice=/dev/watchdog0"],
 }  # fmt: skip
 
 

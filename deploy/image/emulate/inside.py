@@ -46,7 +46,7 @@ def first_event_s() -> float | None:
 def sockets() -> list[str]:
     """Ports that something listens on, as /proc/net tells (what `ss -ltnu` reads): protocol, address, port."""
     found = []
-    for protocol in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
+    for protocol in ("tcp", "tcp6", "udp", "udp6"):
         listening = "0A" if protocol.startswith("tcp") else "07"
         path = Path("/proc/net", protocol)
         for line in path.read_text(encoding="ascii").splitlines()[1:] if path.exists() else []:
@@ -60,9 +60,10 @@ def sockets() -> list[str]:
 def read_only() -> list[str]:
     """Places outside of memory and data that could be written: there should be none."""
     wrong = []
-    for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
-        _, place, kind, options = line.split()[:4]
-        if kind in ("ext4", "squashfs") and options.split(",")[0] == "rw" and "/data" not in place:
+    mounts = [line.split()[:4] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    data = [device for device, place, _, _ in mounts if place == "/data"]
+    for device, place, kind, options in mounts:
+        if kind in ("ext4", "squashfs") and options.split(",")[0] == "rw" and device not in data:
             wrong.append(place)
     for place in ("/", "/etc", "/usr", "/opt/edge-alpr", "/var", "/root"):
         try:
@@ -112,7 +113,7 @@ def look() -> dict[str, object]:
         "name": Path("/etc/hostname").read_text(encoding="ascii").strip(),
         "passwords": [line for line in shadow if line.split(":")[1][:1] not in ("*", "!")],
         "firewall": "policy drop" in said("nft", "list", "ruleset"),
-        "watchdog": [line for line in said("dmesg").splitlines() if "Watchdog running with a timeout" in line],
+        "watchdog": said("systemctl", "show", "-p", "RuntimeWatchdogUSec,WatchdogDevice").splitlines(),
         "data": [line for line in mounts if " /data " in line],
         "data_mib": os.statvfs("/data").f_blocks * os.statvfs("/data").f_frsize >> 20,
         "journals": len(list(Path("/var/log/journal").glob("*"))),
