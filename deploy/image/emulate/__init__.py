@@ -1,0 +1,1 @@
+"""The boot test in qemu: see ../boot."""
