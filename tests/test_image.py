@@ -21,12 +21,13 @@ from helpers_parts import missing
 
 from edge_alpr.camera.decoders import _PACKAGES
 
-sys.path.insert(0, str(ROOT / "deploy/image"))
+sys.path[:0] = [str(ROOT / "deploy/image"), str(ROOT / "deploy")]
 from emulate.machine import Boot
 from emulate.verdict import problems
 from recipe import pack, sbom, wheels
 from recipe.boards import BOARDS, ENABLED, EXTRAS, KEPT, READER
 from recipe.slim import packages_of, slim, thinned
+from release_tool import lock as released
 
 IMAGE = ROOT / "deploy/image"
 FILES = IMAGE / "rootfs"
@@ -88,6 +89,10 @@ def test_the_lock_has_all_that_our_wheel_asks_for(python: str, repo: Path):
     assert len(wanted) > 15
     assert wanted <= locked
     assert all("--hash=sha256:" in entry for entry in lock.replace("\\\n", "").splitlines() if entry)
+
+
+def test_the_image_and_a_release_have_the_same_extras():
+    assert set(EXTRAS) == released.EXTRAS
 
 
 def test_library_packages_are_found_by_debians_rule():

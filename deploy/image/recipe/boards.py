@@ -31,7 +31,7 @@ KEPT = {
 """The plugins, libraries and bindings that edge_alpr/camera/decoders.py takes. The others, with what only they need (a
 graphics stack, a compiler for it, fonts), are left out. A name that a release lacks is no error."""
 
-EXTRAS = ("service", "display", "hotlists", "uplink", "seal", "buttons", "ota")
+EXTRAS = ("service", "display", "hotlists", "uplink", "seal", "learn", "buttons", "ota")
 """Of our wheel."""
 
 ENABLED = (

@@ -76,9 +76,9 @@ def add_ours(tree: Path, board: Board, version: str, ours: Ours) -> None:
     _link(tree / "etc/edge-alpr/edge-alpr.toml", "/data/etc/edge-alpr.toml")
     _link(tree / "usr/sbin/init", "/usr/lib/edge-alpr/init")
     _link(tree / "etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
-    (tree / "etc/edge-alpr/tuf").mkdir(parents=True, exist_ok=True)
+    (tree / "usr/share/edge-alpr/roots").mkdir(parents=True, exist_ok=True)
     if ours.tuf:
-        shutil.copytree(ours.tuf, tree / "etc/edge-alpr/tuf", dirs_exist_ok=True)
+        shutil.copytree(ours.tuf, tree / "usr/share/edge-alpr/roots", dirs_exist_ok=True)
     if ours.engines:
         shutil.copytree(ours.engines, tree / "usr/share/edge-alpr/engines")
         line = "L /var/lib/edge-alpr/engines - - - - /usr/share/edge-alpr/engines\n"
