@@ -21,7 +21,8 @@ from helpers_parts import missing
 
 from edge_alpr.camera.decoders import _PACKAGES
 
-sys.path[:0] = [str(ROOT / "deploy/image"), str(ROOT / "deploy")]
+sys.path.insert(0, str(ROOT / "deploy/image"))
+sys.path.insert(0, str(ROOT / "deploy"))
 from emulate.machine import Boot
 from emulate.verdict import problems
 from recipe import pack, sbom, wheels
