@@ -14,7 +14,8 @@ run_packages="$read_packages python3-venv"
 # speech and a player, and a browser (Ubuntu
 # has it as a snap only: there the tests of the label page are skipped).
 test_packages='systemd gstreamer1.0-plugins-ugly gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools shellcheck gcc libc6-dev
-    swtpm tpm2-tools mosquitto gpsd python3-gps espeak-ng alsa-utils rauc squashfs-tools dbus softhsm2 libengine-pkcs11-openssl'
+    swtpm tpm2-tools mosquitto gpsd python3-gps espeak-ng alsa-utils rauc squashfs-tools dbus softhsm2
+    libengine-pkcs11-openssl nftables'
 ! grep -qsx 'ID=debian' /etc/os-release || test_packages="$test_packages chromium"
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
