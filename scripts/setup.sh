@@ -11,8 +11,8 @@ read_packages='python3 python3-gi python3-gst-1.0 gir1.2-gstreamer-1.0 gir1.2-gs
 run_packages="$read_packages python3-venv"
 # What the tests add: an H.264 encoder, an RTSP server, gst-launch-1.0, a check of these scripts, a compiler for the stand-ins
 # of NVIDIA's libraries and for power cuts, a TPM in software with its tools, an MQTT broker, gpsd with what feeds it a recording,
-# speech and a player, and a browser (Ubuntu
-# has it as a snap only: there the tests of the label page are skipped).
+# speech and a player, RAUC with what makes bundles, a token in software, the image's firewall, and a browser (Ubuntu has it as a
+# snap only: there the tests of the label page are skipped).
 test_packages='systemd gstreamer1.0-plugins-ugly gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools shellcheck gcc libc6-dev
     swtpm tpm2-tools mosquitto gpsd python3-gps espeak-ng alsa-utils rauc squashfs-tools dbus softhsm2
     libengine-pkcs11-openssl nftables'
