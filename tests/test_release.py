@@ -209,6 +209,8 @@ def test_a_clone_without_tags_still_gives_a_version(tree: Path, tmp_path: Path):
     sh(tmp_path, "git", "clone", "--quiet", "--no-tags", "--depth", "1", f"file://{tree}", "clone")
 
     assert sh(tmp_path / "clone", sys.executable, "-m", "hatchling", "version").strip() == "0.0.1.dev1"
+    sh(tmp_path / "clone", "git", "tag", "another-thing")  # a tag that is no release's
+    assert sh(tmp_path / "clone", sys.executable, "-m", "hatchling", "version").strip() == "0.0.1.dev1"
 
 
 def test_the_bill_of_materials_names_packages_and_networks(made: Path):
