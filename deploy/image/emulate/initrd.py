@@ -56,8 +56,8 @@ def _order(folder: Path) -> tuple[Path, ...]:
     names = {Path(name).name.partition(".ko")[0].replace("-", "_"): name for name in needs}
     ordered: dict[str, None] = {}
     for module in ("crc32c_generic", *MODULES):
-        if name := names.get(module.replace("-", "_")):
-            _behind(name, needs, ordered)
+        if file := names.get(module.replace("-", "_")):
+            _behind(file, needs, ordered)
     return tuple(folder / name for name in ordered)
 
 

@@ -34,7 +34,6 @@ class Ours:
     tuf: Path | None = None
     keyring: Path | None = None
     settings: Path | None = None
-    enabled: tuple[str, ...] = ()
     development: bool = False
 
 
@@ -85,7 +84,7 @@ def add_ours(tree: Path, board: Board, version: str, ours: Ours) -> None:
         (tree / "usr/lib/tmpfiles.d/edge-alpr-engines.conf").write_text(line, encoding="utf-8")
     _name(tree, board, version)
     if ours.keyring:
-        put = [ROOT / "deploy/rauc/put", tree, "--board", board.name, "--keyring", ours.keyring]
+        put: list[str | Path] = [ROOT / "deploy/rauc/put", tree, "--board", board.name, "--keyring", ours.keyring]
         subprocess.run([*put, *(["--development"] if ours.development else [])], check=True)
 
 

@@ -60,13 +60,12 @@ def fetch(root: Path, python: str, cache: Path, epoch: int, ours: Path | None = 
     (folder / "binary.txt").write_text(binary, encoding="utf-8")
     (folder / "source.txt").write_text(source, encoding="utf-8")
     common = ("--no-deps", "--require-hashes", "--quiet")
-    if (folder / "complete").exists() and (folder / "complete").read_text(encoding="utf-8") == binary + source:
-        common = ()
-    if common:
+    complete = folder / "complete"
+    if not complete.exists() or complete.read_text(encoding="utf-8") != binary + source:
         listed = [f"--requirement={folder / name}" for name in ("binary.txt", "source.txt")]
         _pip("download", *common, *target(python), f"--dest={folder}", listed[0], epoch=epoch)
         _pip("wheel", "--use-pep517", *common, f"--wheel-dir={folder}", listed[1], epoch=epoch)
-        (folder / "complete").write_text(binary + source, encoding="utf-8")
+        complete.write_text(binary + source, encoding="utf-8")
     if ours:
         shutil.copy(ours, folder)
     else:
