@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "deploy"))
 from emulate.machine import Boot
 from emulate.verdict import problems
 from recipe import pack, sbom, wheels
-from recipe.boards import BOARDS, ENABLED, EXTRAS, KEPT, READER
+from recipe.boards import BOARDS, ENABLED, EXTRAS, KEPT, READER, SYSTEM
 from recipe.slim import packages_of, slim, thinned
 from release_tool import lock as released
 
@@ -90,6 +90,10 @@ def test_the_lock_has_all_that_our_wheel_asks_for(python: str, repo: Path):
     assert len(wanted) > 15
     assert wanted <= locked
     assert all("--hash=sha256:" in entry for entry in lock.replace("\\\n", "").splitlines() if entry)
+
+
+def test_rauc_has_its_service_which_is_a_package_of_its_own():
+    assert {"rauc", "rauc-service", "dbus"} <= set(SYSTEM)
 
 
 def test_the_image_and_a_release_have_the_same_extras():
@@ -327,8 +331,10 @@ def long_run(*words: str | Path) -> str:
 def test_two_builds_are_one_image_and_it_starts(tmp_path: Path):
     if os.environ.get(ASK) != "1":
         pytest.skip(f"set {ASK}=1 to build the image twice for arm64 and start it in qemu (an hour)")
+    long_run(ROOT / "deploy/rauc/test-ca", tmp_path / "ca")
     for name in ("one", "two"):
-        long_run(IMAGE / "build", "--fresh", "--out", tmp_path / name)
+        long_run(IMAGE / "build", "--fresh", "--out", tmp_path / name, "--keyring", tmp_path / "ca/ca.pem",
+                 "--development")  # fmt: skip
     one, two = (next((tmp_path / name).glob("*.squashfs")) for name in ("one", "two"))
     assert pack.sha256(one) == pack.sha256(two)
     long_run(IMAGE / "boot", "--image", one, "--again", "--cuts", "3", "--log", tmp_path / "log")

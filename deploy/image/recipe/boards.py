@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 SYSTEM = (
     "usr-is-merged", "systemd", "systemd-sysv", "systemd-timesyncd", "udev", "dbus", "kmod",
-    "e2fsprogs", "fdisk", "nftables", "rauc", "openssl", "ca-certificates", "tzdata",
+    "e2fsprogs", "fdisk", "nftables", "rauc", "rauc-service", "openssl", "ca-certificates", "tzdata",
 )  # fmt: skip
 """Boot, time, firewall, updates. `fdisk` and `e2fsprogs` make the data partition at the first boot."""
 
