@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 from recipe import pack, sbom, slim, tree, wheels
+from recipe.apt import own_sources
 from recipe.base import Request, make_base
-from recipe.boards import BOARDS, RELEASES, Board
+from recipe.boards import ALL_PROCESSORS, BOARDS, RELEASES, Board
 
 OUT = tree.ROOT / "runs/image"
 
@@ -34,7 +35,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="deploy/image/build", description="The device's root file system.")
     parser.add_argument("--board", choices=sorted(BOARDS), default="pc")
     parser.add_argument("--suite", choices=sorted(RELEASES), default="bookworm")
-    parser.add_argument("--mirror", action="append", metavar="URL", help="or a line of sources.list")
+    parser.add_argument(
+        "--mirror", action="append", metavar="URL", help="or a line of sources.list; default: as this machine's apt"
+    )
     parser.add_argument("--format", action="append", choices=["squashfs", "ext4", "tar"], help="default: by the board")
     parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER", help="default: runs/image")
     parser.add_argument("--cache", type=Path, default=OUT / "cache", metavar="FOLDER", help="of what was fetched")
@@ -57,8 +60,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
         path = getattr(found, name)
         if path and not path.exists():
             parser.error(f"--{name}: there is no {path}")
-    if not found.mirror and not RELEASES[found.suite].mirror:
-        parser.error(f"--suite {found.suite} takes a --mirror (for arm64 one with Ubuntu's ports)")
+    found.mirror = found.mirror or (own_sources(found.suite) if found.suite in ALL_PROCESSORS else ())
+    if not found.mirror:
+        parser.error(f"--suite {found.suite} takes a --mirror here (of Ubuntu one with its ports, which have arm64)")
     return found
 
 
@@ -69,7 +73,7 @@ def build(wanted: argparse.Namespace) -> list[Path]:
     cache = wanted.cache.resolve()
     for folder in (cache / "debs", wanted.out):
         folder.mkdir(parents=True, exist_ok=True)
-    mirrors = tuple(wanted.mirror or (release.mirror, *_updates(wanted.suite, release.mirror)))
+    mirrors = tuple(wanted.mirror)
     started = time.monotonic()
     os.environ["SOURCE_DATE_EPOCH"] = str(epoch)
     base = make_base(Request(board, wanted.suite, mirrors, tuple(wanted.add), epoch, cache), wanted.fresh)
@@ -92,12 +96,6 @@ def build(wanted: argparse.Namespace) -> list[Path]:
     files = _packed(root, board, wanted, made.version, epoch)
     _say(f"done after {time.monotonic() - started:.0f} s")
     return files
-
-
-def _updates(suite: str, mirror: str) -> tuple[str, ...]:
-    """Debian's corrections since the release."""
-    security = mirror.replace("/debian", "/debian-security")
-    return (f"deb {mirror} {suite}-updates main", f"deb {security} {suite}-security main")
 
 
 def _clock(root: Path, epoch: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,15 @@ Dir::Cache::archives "{debs}";
 Dir::Etc::trustedparts "/usr/share/keyrings";
 Dir::Etc::parts "{place}/none";
 """
+
+
+def own_sources(suite: str) -> tuple[str, ...]:
+    """What this machine's own apt has of a release, corrections included; empty where it is another release."""
+    command = ["apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)", "Created-By: Packages"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split("\n")
+    found = dict.fromkeys(tuple(line.split()) for line in told if line.count(" ") == 1)
+    components = RELEASES[suite].components.replace(",", " ")
+    return tuple(f"deb {site} {name} {components}" for site, name in found if re.fullmatch(rf"{suite}(-.*)?", name))
 
 
 class Apt:

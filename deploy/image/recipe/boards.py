@@ -85,14 +85,16 @@ class Release:
     """A distribution's release. `python` is its Python; `extra` are packages that its systemd does not bring."""
 
     python: str
-    mirror: str
     components: str
     extra: tuple[str, ...] = ()
 
 
 RELEASES = {
-    "bookworm": Release("3.11", "http://deb.debian.org/debian", "main", ("systemd-resolved",)),
-    "jammy": Release("3.10", "", "main,universe"),
-    "noble": Release("3.12", "", "main,universe", ("systemd-resolved",)),
+    "bookworm": Release("3.11", "main", ("systemd-resolved",)),
+    "jammy": Release("3.10", "main,universe"),
+    "noble": Release("3.12", "main,universe", ("systemd-resolved",)),
 }
-"""Ubuntu's for JetPack 6 and 7: there the mirror is to be given."""
+"""Ubuntu's are for JetPack 6 and 7: their packages for arm64 lie on mirrors of their own."""
+
+ALL_PROCESSORS = frozenset({"bookworm"})
+"""Releases whose mirrors have all processors' packages: those of a PC do for arm64."""
