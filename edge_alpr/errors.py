@@ -162,6 +162,10 @@ class UpdateUnreachableError(UpdateError):
     """The servers cannot be reached, or stopped in the middle; trying again later may help."""
 
 
+class UpdateWaitsError(UpdateError):
+    """It is not its time yet; nothing is wrong with it."""
+
+
 class UpdateSpaceError(UpdateError):
     """There is no room for it on the data partition."""
 

@@ -21,8 +21,8 @@ from edge_alpr.service import Manager, journal
 from edge_alpr.update.reboot import FILE as REBOOT
 
 UNITS = sorted((Path(__file__).resolve().parents[1] / "deploy" / "systemd").glob("*.service"))
-ONCE = ("TimeoutStartSec=", "SuccessExitStatus=1")
-"""What ends by itself; its exit code 1 is a verdict."""
+ONCE = ("TimeoutStartSec=", "SuccessExitStatus=3")
+"""What ends by itself; its exit code 3 is a verdict, 1 and 2 are faults."""
 KEYLESS = ("edge-alpr-update", "edge-alpr-mark", "edge-alpr-prove", "edge-alpr-back")
 """What has no business with keys does not see them."""
 EXPOSURE = 3.0

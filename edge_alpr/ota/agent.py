@@ -5,13 +5,21 @@ One unit that fails stops no other: what stood against it is in the report, and 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge_alpr.errors import UpdateError, UpdateRefusedError, UpdateSpaceError
+from edge_alpr.errors import (
+    UpdateError,
+    UpdateRefusedError,
+    UpdateSpaceError,
+    UpdateUnreachableError,
+    UpdateWaitsError,
+)
 from edge_alpr.ota import state as states
+from edge_alpr.ota.disk import Disk
 from edge_alpr.ota.images import Images
 from edge_alpr.ota.ledger import Ledger, told_as_ours
 from edge_alpr.ota.lists import HotList, list_name
@@ -24,6 +32,7 @@ from edge_alpr.ota.versions import SPARE_BYTES
 from edge_alpr.ota.world import Report, Status, World
 from edge_alpr.position.estimate import EARLIEST_NS
 
+_log = logging.getLogger(__name__)
 DOWNLOADS, LISTS, MODEL_SETS = "downloads", "lists", "models"
 
 
@@ -109,6 +118,15 @@ class Agent:
         self.ledger.hold()
         return self.images.failed(why)
 
+    def may_go_back(self) -> bool:
+        """Whether an image may be on trial, as far as can be told. Never raises, and changes nothing."""
+        if not states.image_is_late(self.ledger.state):
+            return False
+        try:
+            return not self.images.is_proven()
+        except UpdateError:
+            return True
+
     def rollback(self, unit: str) -> Report:
         """Back to what ran before; that version is not tried again. Raises `UpdateError` where there is none."""
         with told_as_ours():
@@ -130,6 +148,10 @@ class Agent:
 
     def car(self) -> Car:
         """This car, with the versions that run now."""
+        with told_as_ours():
+            return self._car()
+
+    def _car(self) -> Car:
         running = {IMAGE: self.images.running(), MODELS: self.models.running()}
         running |= {unit: self._list(unit).running() for unit in self._units_of_lists()}
         return Car(self.world.car.device_id, self.world.car.board, running)
@@ -203,6 +225,10 @@ class Agent:
 
     def _units_of_lists(self) -> list[str]:
         disk, folder = self.world.disk, self.world.places.update / LISTS
+        with told_as_ours():
+            return self._named_lists(disk, folder)
+
+    def _named_lists(self, disk: Disk, folder: Path) -> list[str]:
         names = disk.files.names(folder) if disk.files.kind(folder) == "folder" else []
         return [LIST + name for name in names if list_name(LIST + name)]
 
@@ -214,7 +240,14 @@ class Agent:
         return self.world.places.update / DOWNLOADS / (target.sha256 + Path(target.path).suffix)
 
     def _tidy(self) -> None:
-        """Delete what was fetched and is of no use any more."""
+        """Delete what was fetched and is of no use any more; where that cannot be done, it is next time."""
+        try:
+            with told_as_ours():
+                self._delete_fetched()
+        except UpdateError as error:
+            _log.warning("%s", error)
+
+    def _delete_fetched(self) -> None:
         disk, folder = self.world.disk, self.world.places.update / DOWNLOADS
         stages = ("available", "downloaded", "writing")
         wanted = [self._archive(one.target).name for one in self.ledger.state.pending.values() if one.stage in stages]
@@ -225,6 +258,8 @@ class Agent:
 
 def _after(state: State, pending: Pending, error: UpdateError, now_s: float) -> State:
     """What becomes of an update that met an error: it is tried again, unless the file is to blame, or too often."""
+    if isinstance(error, (UpdateUnreachableError, UpdateWaitsError)):
+        return state  # nothing is wrong with it
     target, why = pending.target, str(error)
     if pending.stage in ("downloaded", "writing", "switching") and not isinstance(error, UpdateSpaceError):
         if isinstance(error, UpdateRefusedError) or pending.tries + 1 >= MOST_TRIES:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_alpr.errors import SlotError
+from edge_alpr.errors import SlotError, UpdateWaitsError
 from edge_alpr.ota import state as states
 from edge_alpr.ota.ledger import Ledger
 from edge_alpr.ota.state import MOST_BOOTS, NO_VERDICT, Pending
@@ -35,9 +35,10 @@ class Images:
     def install(self, bundle: Path, progress: Progress) -> None:
         """Write the other side; the next boot starts it. May be called again after a cut."""
         ledger, look = self._ledger, self._slots.look()
-        if not self._proven(_slot(look, look.booted)) and self._fit(_other(look)):
-            raise SlotError("the side that runs is not proven yet, and the other one is the way back; wait for that")
-        ledger.save(states.writing(ledger.state, _other(look).name, ledger.now_s))
+        booted = _slot(look, look.booted)
+        if not self._proven(booted) and self._fit(_other(look)):
+            raise UpdateWaitsError("the side that runs is not proven yet, and the other one is the way back")
+        ledger.save(states.writing(ledger.state, _other(look).name, (booted.name, booted.version), ledger.now_s))
         self._slots.install(bundle, progress)
         ledger.save(states.moved(ledger.state, IMAGE, "written", ledger.now_s))
 
@@ -101,7 +102,8 @@ class Images:
         return self._ledger.state.proven.get(slot.name) == slot.version
 
     def _fit(self, slot: Slot) -> bool:
-        return slot.good and (bool(slot.version) or slot.name in self._ledger.state.proven)
+        state = self._ledger.state
+        return slot.good and (bool(slot.version) or slot.name in state.proven or slot.name in state.ran)
 
     def _try(self, booted: Slot) -> bool:
         ledger = self._ledger

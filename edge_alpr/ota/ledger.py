@@ -11,9 +11,12 @@ from pathlib import Path
 
 from edge_alpr.errors import UpdateError, UpdateSpaceError
 from edge_alpr.ota.disk import PART, Disk
-from edge_alpr.ota.state import State, decode, encode
+from edge_alpr.ota.state import State, decode, encode, image_is_late
 
 FILE = "state.json"
+ON_TRIAL = "image-on-trial"
+"""Lies beside it while an image is written, waits for its boot, is on trial or goes back: units read no JSON. It is
+there before the state says so, and goes after."""
 _log = logging.getLogger(__name__)
 
 
@@ -29,7 +32,8 @@ class Ledger:
         path = folder / FILE
         if disk.files.kind(path) != "none":
             try:
-                self.state = decode(disk.files.read(path))
+                with told_as_ours():
+                    self.state = decode(disk.files.read(path))
             except UpdateError as error:
                 _log.warning("%s: %s; it begins anew", path, error)
 
@@ -42,9 +46,12 @@ class Ledger:
             return
         with told_as_ours():
             self.disk.folder(self.folder)
-            if self.disk.files.kind(self.folder / (PART + FILE)) != "none":
-                self.disk.drop(self.folder / (PART + FILE))
+            for part in (self.folder / (PART + name) for name in (FILE, ON_TRIAL)):
+                if self.disk.files.kind(part) != "none":
+                    self.disk.drop(part)
             self.disk.renew(self.folder)
+            if self.disk.files.kind(self.folder / ON_TRIAL) != "none" and not image_is_late(self.state):
+                self.disk.drop(self.folder / ON_TRIAL)
         self._held = True
 
     def save(self, state: State) -> None:
@@ -52,8 +59,14 @@ class Ledger:
         self.hold()
         if state == self.state:
             return
+        mark = self.folder / ON_TRIAL
         with told_as_ours():
+            there = self.disk.files.kind(mark) != "none"
+            if image_is_late(state) and not there:
+                self.disk.put(mark, b"")
             self.disk.put(self.folder / FILE, encode(state))
+            if there and not image_is_late(state):
+                self.disk.drop(mark)
         self.state = state
 
     @property

@@ -105,7 +105,7 @@ class ModelSets:
         ledger, versions, version = self._ledger, self.versions, pending.target.version
         seen = read_shadow(ledger.disk.files, versions.folder / RESULT)
         fresh = seen if seen and seen.version == version else Outcome(version)
-        verdict = judge(fresh, self._limits, ledger.now_s - pending.since_s)
+        verdict = judge(fresh, self._limits)
         if verdict is None:
             versions.disk.point(versions.folder / TRIAL, version)
             return False
@@ -128,6 +128,8 @@ class ModelSets:
     def _watched(self, pending: Pending) -> bool:
         ledger = self._ledger
         verdict = self._proof(MODELS, None)
+        if verdict.why.startswith(states.UNSURE):  # the reader is stopped, or its camera: that says nothing of models
+            return False
         if not verdict.good:
             ledger.save(states.returning(ledger.state, MODELS, verdict.why))
             return True

@@ -48,11 +48,11 @@ class ShadowLimits:
     """Of the texts of plates that both found, so many must be the same: a share."""
     slower: float = 1.5
     """The new set's 99th percentile may be so many times the old one's."""
-    patience_s: float = 14 * 86_400.0
-    """A set without enough frames or plates for so long is given up."""
+    patience_s: float = 40 * 3600.0
+    """A set that the reader ran beside for so long, without enough frames or plates, is given up."""
 
 
-def judge(seen: Outcome, limits: ShadowLimits, waited_s: float) -> Verdict | None:
+def judge(seen: Outcome, limits: ShadowLimits) -> Verdict | None:
     """Whether the set is to be switched to; None: wait for more."""
     facts = {"frames": float(seen.frames), "plates_old": float(seen.plates_old), "plates_new": float(seen.plates_new)}
     if limits.frames == 0:
@@ -60,8 +60,8 @@ def judge(seen: Outcome, limits: ShadowLimits, waited_s: float) -> Verdict | Non
     if seen.error:
         return Verdict(False, f"beside the old models: {seen.error}", facts)
     if seen.frames < limits.frames or seen.plates_old < limits.plates:
-        if waited_s > limits.patience_s:
-            return Verdict(False, f"too little was seen beside the old models in {waited_s / 86_400:.0f} days", facts)
+        if seen.seconds > limits.patience_s:
+            return Verdict(False, f"too little was seen beside the old models in {seen.seconds / 3600:.0f} h", facts)
         return None
     wrong = _wrong(seen, limits)
     return Verdict(not wrong, wrong, facts)

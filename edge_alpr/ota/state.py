@@ -71,12 +71,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is remembered. `previous`: versions to go back to; `proven`: by sides, the version proven there."""
+    """All that is remembered. `previous`: versions to go back to; `proven`: by sides, the version proven there; `ran`:
+    by sides, the version that ran there when the other was written, proven or not."""
 
     format: int = FORMAT
     pending: dict[str, Pending] = {}
     previous: dict[str, str] = {}
     proven: dict[str, str] = {}
+    ran: dict[str, str] = {}
     failed: tuple[Failure, ...] = ()
     results: dict[str, Result] = {}
 
@@ -129,11 +131,18 @@ def watched(state: State, unit: str) -> State:
     return _with(state, msgspec.structs.replace(old, slices=old.slices + 1, boots=0))
 
 
-def writing(state: State, side: str, now_s: float) -> State:
-    """An image is going to be written: what is on that side is proven no more."""
+def writing(state: State, side: str, running: tuple[str, str], now_s: float) -> State:
+    """An image is going to be written to a side: it is proven no more. `running`: the other one, and its version."""
     proven = {name: version for name, version in state.proven.items() if name != side}
     pending = msgspec.structs.replace(state.pending["image"], side=side)
-    return moved(msgspec.structs.replace(_with(state, pending), proven=proven), "image", "writing", now_s)
+    state = msgspec.structs.replace(_with(state, pending), proven=proven, ran=dict([running]))
+    return moved(state, "image", "writing", now_s)
+
+
+def image_is_late(state: State) -> bool:
+    """Whether an image is being written, waits for its boot, is on trial or goes back."""
+    pending = state.pending.get("image")
+    return pending is not None and pending.stage not in ("available", "downloaded")
 
 
 def on_trial(state: State, target: Target, side: str, now_s: float) -> State:
@@ -198,7 +207,8 @@ def barred(state: State, target: Target) -> str:
 
 NO_VERDICT = f"{MOST_BOOTS} boots without a verdict"
 DAMAGED, GIVEN_UP = "damaged on the disk: ", "the boot loader gave it up"
-SECOND_CHANCE = (NO_VERDICT, DAMAGED, GIVEN_UP)
+UNSURE = "not told for sure: "
+SECOND_CHANCE = (NO_VERDICT, DAMAGED, GIVEN_UP, UNSURE)
 """Beginnings of reasons that may be another's fault, as where the ignition was cut again and again."""
 
 

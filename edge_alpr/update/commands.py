@@ -171,9 +171,9 @@ def prove(
     failed: Annotated[bool, typer.Option("--failed", help="The proof broke down: go back if on trial.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """After each boot, when the reader runs: prove what is on trial, or go back. Exit code 1 where it goes back.
+    """After each boot, when the reader runs: prove what is on trial, or go back. Exit code 3 where it goes back.
 
-    With `--early`, exit code 1 says that the image is on trial.
+    With `--early`, exit code 3 says that the image is on trial.
 
     **Examples**
 
@@ -181,17 +181,17 @@ def prove(
     edge-alpr update prove
     ```
     """
-    from edge_alpr.update.run import give_up
+    from edge_alpr.update.run import GOES_BACK, at_boot, give_up
     from edge_alpr.update.run import prove as prove_boot
 
-    settings = load_config(config)
+    settings = at_boot(config)
     if early:
         from edge_alpr.update.wiring import make_agent
 
-        raise typer.Exit(0 if make_agent(settings, config).mark() else 1)
+        raise typer.Exit(0 if make_agent(settings, config).mark() else GOES_BACK)
     if not (give_up(settings, config) if failed else prove_boot(settings, config)):
         typer.echo("this image did not do; it goes back by a reboot", err=True)
-        raise typer.Exit(1)
+        raise typer.Exit(GOES_BACK)
 
 
 @update.command()

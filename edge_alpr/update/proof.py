@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from edge_alpr.ops.heartbeat import Heartbeat
+from edge_alpr.ota.state import UNSURE
 from edge_alpr.ota.types import IMAGE, Verdict
 
 _POLL_S = 0.2
@@ -54,7 +55,7 @@ class DeviceProof:
         try:
             return _said(*self._run([*self.command, *more]))
         except (OSError, subprocess.TimeoutExpired) as error:
-            return Verdict(False, f"the golden drive did not end: {error}")
+            return Verdict(False, f"{UNSURE}the golden drive did not end: {error}")
 
     def _run(self, command: Sequence[str]) -> tuple[int, str, str]:
         """Exit code, output, errors. Raises `OSError`, `TimeoutExpired`."""
@@ -84,7 +85,7 @@ class DeviceProof:
                 if why := watch.hear(seen):
                     return why
             if now_s - heard_s > self.silence_s:
-                return f"the reader gave no heartbeat for {self.silence_s:.0f} s"
+                return f"{UNSURE}the reader gave no heartbeat for {self.silence_s:.0f} s"
             self.tick()
             time.sleep(_POLL_S)
         return watch.verdict()
@@ -116,7 +117,7 @@ class Watch:
 
     def verdict(self) -> str:
         """Why it is not good; empty where it is."""
-        return "" if self.frames else "no camera gave a frame"
+        return "" if self.frames else f"{UNSURE}no camera gave a frame"
 
 
 def _said(code: int, out: str, err: str) -> Verdict:

@@ -5,6 +5,7 @@ See deploy/systemd/edge-alpr-reboot.path.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edge_alpr.config import Config
@@ -16,7 +17,8 @@ FILE = "reboot"
 
 def ask_for_reboot(config: Config, why: str) -> Path:
     """Ask; the file that says so. Raises `UpdateError` where it cannot be written."""
-    path = runtime_folder(config) / FILE
+    service = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]  # where the unit waits, whatever is configured
+    path = (Path(service) if service else runtime_folder(config)) / FILE
     try:
         path.write_text(why + "\n", encoding="utf-8")
     except OSError as error:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from edge_alpr.config import Config
-from edge_alpr.errors import UpdateError
+from edge_alpr.config import Config, StoreConfig, load_config
+from edge_alpr.errors import ConfigError, UpdateError
 from edge_alpr.ota.agent import Agent
 from edge_alpr.ota.types import IMAGE
 from edge_alpr.position.whereabouts import open_position
@@ -23,8 +23,11 @@ from edge_alpr.update.vehicle import VehicleWatch
 from edge_alpr.update.wiring import make_agent, places
 
 _log = logging.getLogger(__name__)
-_PROVE_WAIT_S = 120.0
-"""How long the proof at boot waits for another process that works on updates."""
+GOES_BACK = 3
+"""Exit code of the proof at boot for a verdict against the image; 1 and 2 are faults."""
+_PROVE_WAIT_S = 1500.0
+"""How long the proof at boot waits for another process that works on updates: as long as writing an image may take."""
+_BACK_WAIT_S = 120.0
 
 
 def wanted(config: Config) -> None:
@@ -52,6 +55,7 @@ def serve(config: Config, file: Path | None, limit_s: float | None = None) -> No
         hands = Hands(
             agent=lambda: held_agent(config, file, manager.alive),
             vehicle=VehicleWatch(config.update, position.speed_kmh).look,
+            alive=manager.alive,
             reboot=lambda why: ask_for_reboot(config, why),
             status=manager.status,
             clock_s=time.monotonic,
@@ -77,16 +81,25 @@ def prove(config: Config, file: Path | None) -> bool:
     return not report.reboot
 
 
+def at_boot(file: Path | None) -> Config:
+    """The settings; where they do not hold, only where updates lie, as systemd says it: a proven image stays proven
+    though somebody mistyped a setting. Raises `ConfigError` where nobody says it."""
+    try:
+        return load_config(file)
+    except ConfigError as error:
+        place = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        if not place:
+            raise
+        _log.error("%s", error)
+        return Config(store=StoreConfig(path=place))
+
+
 def give_up(config: Config, file: Path | None) -> bool:
     """The proof itself broke down: a side on trial goes back, any other stays. Whether it stays."""
-    with held_agent(config, file, wait_s=_PROVE_WAIT_S) as agent:
-        try:
-            goes = agent.proof_failed("the proof at boot broke down: journalctl -u edge-alpr-prove")
-        except UpdateError as error:
-            if IMAGE in agent.ledger.state.pending:
-                raise  # then only the boot loader can help, which counts the boots that nobody marked good
-            _log.warning("no image is on trial, so this one stays: %s", error)
-            return True
+    if not make_agent(config, file).may_go_back():
+        return True
+    with held_agent(config, file, wait_s=_BACK_WAIT_S) as agent:
+        goes = agent.proof_failed("the proof at boot broke down: journalctl -u edge-alpr-prove")
         if goes:
             ask_for_reboot(config, "back: the proof at boot broke down")
     return not goes

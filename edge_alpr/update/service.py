@@ -10,11 +10,12 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 from edge_alpr.config import UpdateConfig
-from edge_alpr.errors import UpdateError
+from edge_alpr.errors import UpdateError, UpdateWaitsError
 from edge_alpr.ota.agent import Agent
-from edge_alpr.ota.types import IMAGE
+from edge_alpr.ota.types import IMAGE, Progress
 from edge_alpr.ota.world import Report
 from edge_alpr.update.policy import Vehicle, may_download, may_install, may_reboot
 
@@ -33,10 +34,13 @@ class Hands:
 
     agent: Callable[[], AbstractContextManager[Agent]]
     vehicle: Callable[[], Vehicle]
+    """Ask it often: it knows how long the car stands only from what it saw."""
     reboot: Callable[[str], object]
     status: Callable[[str], None]
     clock_s: Callable[[], float]
     """Monotonic."""
+    alive: Callable[[], None] = lambda: None
+    """Called while something takes long."""
 
 
 class Pause:
@@ -52,7 +56,8 @@ class Pause:
         """Note how it went."""
         self._failed = 0 if well else self._failed + 1
         grown = FIRST_PAUSE_S * 2 ** min(self._failed - 1, 10)
-        wait_s = self._every_s if well else min(grown, LONGEST_PAUSE_S, max(self._every_s, FIRST_PAUSE_S))
+        most = max(self._every_s or LONGEST_PAUSE_S, FIRST_PAUSE_S)
+        wait_s = self._every_s if well else min(grown, LONGEST_PAUSE_S, most)
         self.due_s = now_s + wait_s * self._chance.uniform(0.8, 1.2)
 
 
@@ -89,7 +94,8 @@ class Updater:
             no = may_download(self._config, vehicle)
             yield no
             if not no:
-                self._do("fetching", self._fetching, agent.download, now_s)
+                fetch = partial(agent.download, self._while_it_may(self._may_download))
+                self._do("fetching", self._fetching, fetch, now_s)
         yield from self._install(agent, vehicle, now_s)
         if set(stages.values()) & LATE:
             self._do("settling", self._settling, agent.settle, now_s)
@@ -103,7 +109,8 @@ class Updater:
         yield from noes.values()
         allowed = [unit for unit, no in noes.items() if not no]
         if allowed:
-            self._do("installing", self._installing, lambda: agent.install(units=allowed), now_s)
+            install = partial(agent.install, self._while_it_may(lambda: ""), units=allowed)
+            self._do("installing", self._installing, install, now_s)
 
     def _do(self, kind: str, pause: Pause, what: Callable[[], Report], now_s: float) -> None:
         """Do it, where it is due."""
@@ -113,15 +120,32 @@ class Updater:
             troubles = what().troubles
         except UpdateError as error:
             troubles = {"": str(error)}
-        pause.went(not troubles, now_s)
+        pause.went(not troubles, self._hands.clock_s())
         self._note(kind, "; ".join(f"{unit}: {why}" if unit else why for unit, why in troubles.items()))
+
+    def _may_download(self) -> str:
+        return may_download(self._config, self._hands.vehicle())
+
+    def _while_it_may(self, why_not: Callable[[], str]) -> Progress:
+        """Shows that this lives, and ends what goes on as soon as it may no more."""
+        asked_s = self._hands.clock_s()
+
+        def progress(done: int, total: int) -> None:
+            nonlocal asked_s
+            self._hands.alive()
+            if self._hands.clock_s() - asked_s >= LOOK_S:
+                asked_s = self._hands.clock_s()
+                if no := why_not():
+                    raise UpdateWaitsError(no)
+
+        return progress
 
     def _reboot(self, agent: Agent, vehicle: Vehicle) -> str:
         version = agent.ledger.state.pending[IMAGE].target.version
         no = may_reboot(self._config, vehicle)
         if not no and not self._asked_reboot:
-            self._asked_reboot = True
             self._hands.reboot(f"image {version} is installed")
+            self._asked_reboot = True
         return f"image {version} starts with the next boot: {no or 'rebooting'}"
 
     def _note(self, kind: str, why: str) -> None:
