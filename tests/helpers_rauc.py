@@ -89,6 +89,14 @@ class Factory:
             assert done.returncode == 0, done.stderr
         return folder
 
+    def own_authority(self) -> Path:
+        """A certificate that is not of deploy/rauc/test-ca."""
+        path = self.folder / "own.pem"
+        words = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=own")
+        done = run("openssl", "req", "-x509", *words, "-keyout", self.folder / "own.key", "-out", path)
+        assert done.returncode == 0, done.stderr
+        return path
+
     def root_fs(self, version: str) -> Path:
         path = self.folder / f"{version}.squashfs"
         return path if path.exists() else image(path, version, self.size)

@@ -133,6 +133,10 @@ def test_what_a_root_file_system_gets(factory: Factory, tmp_path: Path):
     keyring = factory.ca() / "ca.pem"
     (tmp_path / "etc").mkdir()
     assert "whose keys lie open" in run(DEPLOY / "put", tmp_path, "--board", "thor", "--keyring", keyring).stderr
+    own, both = factory.own_authority(), tmp_path / "both.pem"
+    both.write_bytes(own.read_bytes() + keyring.read_bytes())
+    assert "whose keys lie open" in run(DEPLOY / "put", tmp_path, "--board", "thor", "--keyring", both).stderr
+    assert run(DEPLOY / "put", tmp_path, "--board", "thor", "--keyring", own).returncode == 0
     done = run(DEPLOY / "put", tmp_path, "--board", "thor", "--keyring", keyring, "--development")
 
     assert done.returncode == 0, done.stderr
