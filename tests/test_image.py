@@ -71,6 +71,10 @@ def test_the_plugins_kept_bring_the_elements_that_reading_takes():
     assert looked_at > 15 or missing("GStreamer's plugins are not installed")
 
 
+def test_a_board_s_image_can_be_flashed_and_bundled():
+    assert all(set(board.formats) == {"ext4", "tar"} for board in BOARDS.values() if board.nvidia)
+
+
 def test_every_unit_of_the_project_is_known_to_the_image(repo: Path):
     units = [unit for unit in (repo / "deploy/systemd").glob("*.*") if "[Install]" in unit.read_text(encoding="utf-8")]
     off = {"edge-alpr-display.service", "edge-alpr-kiosk.service", "edge-alpr-sound.service"}

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -164,7 +165,7 @@ def test_the_wheel_is_of_the_tag_and_of_the_commit_s_time(made: Path, tree: Path
         stamps = {entry.date_time for entry in wheel.infolist()}
 
     assert "\nVersion: 7.1.0\n" in metadata
-    assert len(stamps) == 1
+    assert stamps == {time.gmtime(epoch - epoch % 2)[:6]}, "zip has even seconds"
     with gzip.open(made / "edge_alpr-7.1.0.tar.gz") as sdist, tarfile.open(fileobj=sdist) as tar:
         assert {member.mtime for member in tar} == {epoch}
 
@@ -361,6 +362,26 @@ def test_each_image_gets_its_bundle(tmp_path: Path):
         add_images(Tree(tmp_path, "7.2.0", "c0ffee", 0, "notes"), (other,), keys, place)
 
 
+def test_a_tar_is_for_flashing_and_gets_no_bundle(tmp_path: Path):
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "deploy/bundle").write_text('#!/bin/sh\necho "$2" >>"${0%/*}/said"\n')
+    (tmp_path / "deploy/bundle").chmod(0o755)
+    keys = BundleKeys(Path("c.pem"), "pkcs11:x", Path("ring.pem"))
+    named = {end: tmp_path / f"edge-alpr-thor-7.1.0.{end}" for end in ("tar", "tar.zst", "ext4", "squashfs")}
+    for image in named.values():
+        image.write_bytes(b"an image")
+    of_tag, place = Tree(tmp_path, "7.1.0", "c0ffee", 0, "notes"), tmp_path / "out"
+
+    with pytest.raises(ReleaseError, match="two images for thor would give one bundle"):
+        add_images(of_tag, (named["ext4"], named["squashfs"]), keys, place)
+    assert not list(place.iterdir())
+    add_images(of_tag, (named["tar"], named["ext4"], named["tar.zst"]), keys, place)
+
+    assert (tmp_path / "deploy/said").read_text().split() == [f"{place}/edge-alpr-thor-7.1.0.ext4"]
+    assert len(list(place.iterdir())) == 3
+
+
 def test_images_say_board_and_version():
     assert board_of(Path("edge-alpr-agx-orin-7.1.0.tar.zst"), "7.1.0") == "agx-orin"
     for name in ("edge-alpr-orin-nano-7.0.0.tar", "image.tar", "edge-alpr-orin-nano-7.1.0.zip"):
@@ -407,6 +428,7 @@ def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     key = ("--label", "signing", "--id", "01", "--pin", "1234")
     sh(tmp_path, "softhsm2-util", "--import", "ec.pem", "--token", "release", *key)
     (tmp_path / "pin").write_text("1234\n")
+    (tmp_path / "pin").chmod(0o600)
     return f"pkcs11:token=release;object=signing?module-path={module}&pin-source=file:{tmp_path}/pin"
 
 
@@ -432,3 +454,9 @@ def test_a_token_that_is_not_there_or_lacks_the_key_is_told(token: str, tmp_path
         TokenSigner(token)
     with pytest.raises(SignatureError, match="lacks object"):
         parse_uri("pkcs11:token=x?module-path=/x.so")
+    (tmp_path / "pin").chmod(0o640)
+    with pytest.raises(SignatureError, match="chmod 600"):
+        TokenSigner(token)
+    with pytest.raises(SignatureError, match="pin-source=file:FILE") as refused:
+        parse_uri("pkcs11:token=x;object=y?module-path=/x.so&pin-value=4711")
+    assert "4711" not in str(refused.value)

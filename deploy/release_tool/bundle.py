@@ -1,4 +1,4 @@
-"""Images that go along with a release, and the bundles that deploy/bundle makes of them."""
+"""Images that go along with a release, and the bundles that deploy/bundle makes of them; a tar is for flashing."""
 
 from __future__ import annotations
 
@@ -35,19 +35,30 @@ def board_of(image: Path, version: str) -> str:
 
 
 def add_images(tree: Tree, images: tuple[Path, ...], keys: BundleKeys | None, out: Path) -> None:
-    """Put images into `out`, and with keys a bundle of each.
+    """Put images into `out`, and with keys a bundle of each that is no tar.
 
     Raises:
-        ReleaseError: an image cannot be read or is of another version, or a bundle cannot be made.
+        ReleaseError: an image cannot be read or is of another version, two would give one bundle, or none can be made.
     """
-    for image in images:
-        board = board_of(image, tree.version)
+    boards = {image: board_of(image, tree.version) for image in images}
+    bundled = [image for image in images if keys is not None and not _is_tar(image)]
+    _refuse_twins([boards[image] for image in bundled])
+    for image, board in boards.items():
         try:
             shutil.copyfile(image, out / image.name)
         except OSError as error:
             raise ReleaseError(f"{image}: {error.strerror}") from error
-        if keys is not None:
+        if keys is not None and image in bundled:
             _bundle(tree, out / image.name, board, keys, out)
+
+
+def _is_tar(image: Path) -> bool:
+    return ".tar" in image.suffixes
+
+
+def _refuse_twins(boards: list[str]) -> None:
+    if twins := sorted({board for board in boards if boards.count(board) > 1}):
+        raise ReleaseError(f"two images for {', '.join(twins)} would give one bundle; name one of them")
 
 
 def _bundle(tree: Tree, image: Path, board: str, keys: BundleKeys, out: Path) -> None:

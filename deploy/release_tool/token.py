@@ -31,11 +31,13 @@ def parse_uri(uri: str) -> TokenKey:
     """The key that a URI names.
 
     Raises:
-        SignatureError: it does not name token and object, or no module is known.
+        SignatureError: it does not name token and object, holds the PIN, or no module is known.
     """
     path, _, query = uri.removeprefix("pkcs11:").partition("?")
     said = dict(part.split("=", 1) for part in [*path.split(";"), *query.split("&")] if "=" in part)
     named = {name: unquote(value) for name, value in said.items()}
+    if "pin-value" in named:
+        raise SignatureError("pin-value would show the PIN to all who list processes; write pin-source=file:FILE")
     module = named.get("module-path") or os.environ.get("PKCS11_MODULE_PATH", "")
     missing = [name for name in ("token", "object") if not named.get(name)]
     if missing or not module:
@@ -69,8 +71,11 @@ class TokenSigner:
     def _pin(self) -> str:
         if not self._key.pin_source:
             return getpass.getpass(f"PIN of the token {self._key.token}: ")
+        path = Path(self._key.pin_source)
         try:
-            return Path(self._key.pin_source).read_text(encoding="utf-8").strip()
+            if path.stat().st_mode & 0o077:
+                raise SignatureError(f"others may read the PIN's file {path}: chmod 600 {path}")
+            return path.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SignatureError(f"the PIN's file {self._key.pin_source}: {error.strerror}") from error
 

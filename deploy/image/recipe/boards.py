@@ -70,13 +70,14 @@ BOARDS = {
     board.name: board
     for board in (
         Board("pc", ("squashfs",), nvidia=False),
-        Board("orin-nano", ("ext4",)),
-        Board("orin-nx", ("ext4",)),
-        Board("agx-orin", ("ext4",)),
-        Board("thor", ("ext4",)),
+        Board("orin-nano", ("ext4", "tar")),
+        Board("orin-nx", ("ext4", "tar")),
+        Board("agx-orin", ("ext4", "tar")),
+        Board("thor", ("ext4", "tar")),
     )
 }
-"""NVIDIA's UEFI reads the kernel from the root's own file system, which it knows as ext4 only; qemu is given it.
+"""ext4 goes into the bundle, the tar to NVIDIA's flashing tool.
+NVIDIA's UEFI reads the kernel from the root's own file system, which it knows as ext4 only; qemu is given it.
 Without NVIDIA's packages a board's image still builds, with the distribution's parts alone."""
 
 
