@@ -63,11 +63,16 @@ def sha256(path: Path, length: int | None = None) -> str:
     return hashlib.sha256(path.read_bytes()[:length]).hexdigest()
 
 
-def image(path: Path, version: str, size: int = 2 << 20) -> Path:
-    """A root file system in small, as deploy/image makes it: squashfs that names its version, the rest is noise."""
+def os_release(version: str, board: str = "orin-nano") -> str:
+    """What an image says of itself, as deploy/image writes it."""
+    return f"ID=edge\nIMAGE_ID=edge-alpr-{board}\nIMAGE_VERSION={version}\n"
+
+
+def image(path: Path, version: str, size: int = 2 << 20, board: str = "orin-nano") -> Path:
+    """A root file system in small, as deploy/image makes it: squashfs with version and board, the rest is noise."""
     tree = path.with_suffix(".tree")
     (tree / "usr/lib").mkdir(parents=True)
-    (tree / "usr/lib/os-release").write_text(f'ID=edge\nIMAGE_VERSION="{version}"\n', encoding="utf-8")
+    (tree / "usr/lib/os-release").write_text(os_release(version, board), encoding="utf-8")
     (tree / "data").write_bytes(random.Random(version).randbytes(size))
     done = run("mksquashfs", tree, path, "-noappend", "-quiet", "-no-progress", "-noD", SOURCE_DATE_EPOCH="0")
     assert done.returncode == 0, done.stderr
@@ -97,14 +102,15 @@ class Factory:
         assert done.returncode == 0, done.stderr
         return path
 
-    def root_fs(self, version: str) -> Path:
-        path = self.folder / f"{version}.squashfs"
-        return path if path.exists() else image(path, version, self.size)
+    def root_fs(self, version: str, board: str = "orin-nano") -> Path:
+        path = self.folder / f"{board}-{version}.squashfs"
+        return path if path.exists() else image(path, version, self.size, board)
 
     def arguments(self, version: str, ca: str = "ca", /, **options: object) -> list[str]:
         keys = self.ca(ca)
+        rootfs = options.get("rootfs") or self.root_fs(version, str(options.get("board", "orin-nano")))
         values = {
-            "rootfs": self.root_fs(version), "version": version, "board": "orin-nano", "format": "plain",
+            "rootfs": rootfs, "version": version, "board": "orin-nano", "format": "plain",
             "cert": keys / "signer.pem", "key": keys / "signer.key", "keyring": keys / "ca.pem", **options,
         }  # fmt: skip
         return [word for name, value in values.items() for word in (f"--{name}", str(value))]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from helpers_rauc import RAUC, Factory, Machine, machine, need_rauc, run, sha256
+from helpers_rauc import RAUC, Factory, Machine, machine, need_rauc, os_release, run, sha256
 
 from edge_alpr.errors import SlotError
 from edge_alpr.ota.types import Slot, Slots
@@ -274,12 +274,13 @@ def test_a_verity_bundle(board: Machine, factory: Factory):
         with pytest.raises(SlotError, match="device-mapper: build it --format plain"):
             board.slots().install(bundle, nothing)
         assert board.slots().look() == AT_FIRST
+        pytest.skip("no device-mapper: a verity bundle was refused, as it must be, and none was installed")
 
 
 def test_other_image_types_are_copied(board: Machine, factory: Factory):
     tree, ext4 = factory.folder / "tree", factory.folder / "root.ext4"
     (tree / "usr/lib").mkdir(parents=True)
-    (tree / "usr/lib/os-release").write_text("IMAGE_VERSION=1.1.0\n", encoding="utf-8")
+    (tree / "usr/lib/os-release").write_text(os_release("1.1.0"), encoding="utf-8")
     assert run("mkfs.ext4", "-q", "-d", tree, ext4, "4M").returncode == 0
     board.slots().install(factory.bundle("1.1.0", rootfs=ext4, build="ext4"), nothing)
     assert sha256(board.side("B"), ext4.stat().st_size) == sha256(ext4)
@@ -308,7 +309,7 @@ def test_a_tar_is_unpacked_into_a_new_file_system(partition: Machine, factory: F
     """`put --type ext4`: RAUC formats the side and unpacks the image into it."""
     tree, tar = factory.folder / "unpacked", factory.folder / "root.tar.gz"
     (tree / "usr/lib").mkdir(parents=True)
-    (tree / "usr/lib/os-release").write_text("IMAGE_VERSION=1.1.0\n", encoding="utf-8")
+    (tree / "usr/lib/os-release").write_text(os_release("1.1.0"), encoding="utf-8")
     run("tar", "-C", tree, "-czf", tar, ".")
     partition.cut()
     partition.config.write_text(partition.config.read_text(encoding="utf-8").replace("=raw", "=ext4"), encoding="utf-8")
@@ -316,4 +317,4 @@ def test_a_tar_is_unpacked_into_a_new_file_system(partition: Machine, factory: F
 
     partition.cut()
     said = run("debugfs", "-R", "cat /usr/lib/os-release", partition.side("B"))
-    assert said.stdout == "IMAGE_VERSION=1.1.0\n"
+    assert said.stdout == os_release("1.1.0")

@@ -81,6 +81,7 @@ def test_a_hook_goes_along(factory: Factory, tmp_path: Path):
 
 NOTHING: dict[str, tuple[dict[str, str], str]] = {
     "other version":  ({"version": "1.2.0"}, "is version 1.1.0, not 1.2.0; give that, or build the image anew"),
+    "other board":    ({"board": "thor"}, "is 'edge-alpr-orin-nano' (IMAGE_ID), not edge-alpr-thor"),
     "no version":     ({"version": "new"}, "'new' is no version such as"),
     "another key":    ({"version": "1.1.0\nx=y"}, "is no version such as"),
     "no such board":  ({"board": "orin"}, "is none of orin-nano"),
@@ -142,7 +143,11 @@ def test_what_a_root_file_system_gets(factory: Factory, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     config = (tmp_path / "etc/rauc/system.conf").read_text(encoding="utf-8")
     assert "compatible=edge-alpr-thor" in config and "bundle-formats=verity\n" in config and "@" not in config
-    assert "g edge-alpr-update -" in (tmp_path / "usr/lib/sysusers.d/edge-alpr-update.conf").read_text(encoding="utf-8")
+    theirs, ours = (place / "usr/lib/sysusers.d" for place in (ROOT / "deploy/image/rootfs", tmp_path))
+    for folder in (ours, theirs):
+        lines = [line for path in folder.iterdir() for line in path.read_text(encoding="utf-8").splitlines()]
+        assert [line for line in lines if line.startswith("g edge-alpr-update")] == ["g edge-alpr-update 10002"]
+    assert (ours / "edge-alpr-update.conf").read_bytes() == (theirs / "edge-alpr-update.conf").read_bytes()
     assert "nvbootctrl" in (tmp_path / "usr/lib/edge-alpr/rauc/bootloader").read_text(encoding="utf-8")
     for service in ("nv_update_verifier", "rauc-mark-good"):
         assert (tmp_path / f"etc/systemd/system/{service}.service").readlink() == Path("/dev/null")
