@@ -12,6 +12,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,39 @@ def test_the_lock_has_all_that_our_wheel_asks_for(python: str, repo: Path):
     assert len(wanted) > 15
     assert wanted <= locked
     assert all("--hash=sha256:" in entry for entry in lock.replace("\\\n", "").splitlines() if entry)
+
+
+def a_wheel(folder: Path, name: str, version: str) -> Path:
+    """A package with one module."""
+    folder.mkdir(exist_ok=True)
+    path, info = folder / f"{name}-{version}-py3-none-any.whl", f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(f"{name}.py", f"version = '{version}'\n")
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def test_what_the_lock_names_is_installed_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    index, ours = tmp_path / "index", a_wheel(tmp_path / "ours", "edge_alpr", "7.1.0")
+    locked = {version: a_wheel(index, "foo", version) for version in ("1.0", "2.0")}
+    for name, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(wheels, "LOCKS", tmp_path)
+    for version in ("2.0", "1.0"):
+        entry = f"foo=={version} \\\n    --hash=sha256:{pack.sha256(locked[version])}\n"
+        (tmp_path / "python3.11.txt").write_text(entry, encoding="utf-8")
+        made = wheels.fetch(ROOT, "3.11", tmp_path / "cache", 1764000000, ours)
+        assert sorted(path.name for path in made.folder.glob("*.whl")) == [ours.name, locked[version].name]
+
+    wheels.install(made, tmp_path / "tree", "3.11", 1764000000)
+    site = tmp_path / "tree/opt/edge-alpr/lib/python3.11/site-packages"
+    assert sorted(path.name for path in site.glob("*.dist-info")) == ["edge_alpr-7.1.0.dist-info", "foo-1.0.dist-info"]
+    assert not list(site.glob("*/direct_url.json")), "that would name a folder of this machine"
+    (made.folder / locked["1.0"].name).write_bytes(b"another")
+    with pytest.raises(subprocess.CalledProcessError):
+        wheels.install(made, tmp_path / "again", "3.11", 1764000000)
 
 
 def test_rauc_has_its_service_which_is_a_package_of_its_own():

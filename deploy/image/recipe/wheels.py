@@ -12,8 +12,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe.boards import EXTRAS
-
 PREFIX = Path("opt/edge-alpr")
 LOCKS = Path(__file__).resolve().parents[1] / "locks"
 _GLIBC = {"3.10": ("2_35", "2_34", "2_28"), "3.11": ("2_36", "2_35", "2_34", "2_28"), "3.12": ("2_39", "2_34", "2_28")}
@@ -53,24 +51,30 @@ def target(python: str) -> list[str]:
 def fetch(root: Path, python: str, cache: Path, epoch: int, ours: Path | None = None) -> Wheels:
     """The wheels named in the lock, by their hashes, and ours made from the checkout `root` unless it is given."""
     folder = cache / f"wheels-{python}"
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("edge_alpr-*.whl"):
-        old.unlink()
     binary, source = _divided((LOCKS / f"python{python}.txt").read_text(encoding="utf-8"))
-    (folder / "binary.txt").write_text(binary, encoding="utf-8")
-    (folder / "source.txt").write_text(source, encoding="utf-8")
-    common = ("--no-deps", "--require-hashes", "--quiet")
     complete = folder / "complete"
     if not complete.exists() or complete.read_text(encoding="utf-8") != binary + source:
-        listed = [f"--requirement={folder / name}" for name in ("binary.txt", "source.txt")]
-        _pip("download", *common, *target(python), f"--dest={folder}", listed[0], epoch=epoch)
-        _pip("wheel", "--use-pep517", *common, f"--wheel-dir={folder}", listed[1], epoch=epoch)
+        shutil.rmtree(folder, ignore_errors=True)  # what another lock named
+        folder.mkdir(parents=True)
+        _fetch_locked(folder, python, binary, source, epoch)
         complete.write_text(binary + source, encoding="utf-8")
+    for old in folder.glob("edge_alpr-*.whl"):
+        old.unlink()
     if ours:
         shutil.copy(ours, folder)
     else:
         _pip("wheel", "--no-deps", "--quiet", f"--wheel-dir={folder}", root, epoch=epoch)
     return Wheels(folder, next(folder.glob("edge_alpr-*.whl")).name.split("-")[1])
+
+
+def _fetch_locked(folder: Path, python: str, binary: str, source: str, epoch: int) -> None:
+    (folder / "binary.txt").write_text(binary, encoding="utf-8")
+    (folder / "source.txt").write_text(source, encoding="utf-8")
+    common = ("--no-deps", "--require-hashes", "--quiet")
+    listed = [f"--requirement={folder / name}" for name in ("binary.txt", "source.txt")]
+    _pip("download", *common, *target(python), f"--dest={folder}", listed[0], epoch=epoch)
+    if source:
+        _pip("wheel", "--use-pep517", *common, f"--wheel-dir={folder}", listed[1], epoch=epoch)
 
 
 def _divided(lock: str) -> tuple[str, str]:
@@ -81,15 +85,20 @@ def _divided(lock: str) -> tuple[str, str]:
 
 
 def install(wheels: Wheels, tree: Path, python: str, epoch: int) -> None:
-    """The environment in the tree; it sees the system's packages (GStreamer's binding, TensorRT's module)."""
+    """The environment in the tree: what the lock names, by its hashes, what was made here from its sources, and ours.
+
+    It sees the system's packages (GStreamer's binding, TensorRT's module).
+    """
     prefix = tree / PREFIX
     site = prefix / f"lib/python{python}/site-packages"
     (prefix / "bin").mkdir(parents=True)
-    required = f"edge-alpr[{','.join(EXTRAS)}]=={wheels.version}"
-    _pip(
-        "install", "--quiet", "--no-index", f"--find-links={wheels.folder}", *target(python), "--no-compile",
-        f"--target={site}", required, epoch=epoch,
-    )  # fmt: skip
+    source = (wheels.folder / "source.txt").read_text(encoding="utf-8").splitlines()
+    made = [*(entry.split()[0] for entry in source), f"edge-alpr=={wheels.version}"]  # names: a path would be noted
+    for required in (["--require-hashes", f"--requirement={wheels.folder / 'binary.txt'}"], made):
+        _pip(
+            "install", "--quiet", "--no-deps", "--no-index", f"--find-links={wheels.folder}", *target(python),
+            "--no-compile", f"--target={site}", *required, epoch=epoch,
+        )  # fmt: skip
     shutil.rmtree(site / "bin", ignore_errors=True)
     (prefix / "pyvenv.cfg").write_text(
         f"home = /usr/bin\ninclude-system-site-packages = true\nversion = {python}\n", encoding="utf-8"
