@@ -87,7 +87,7 @@ class Trial:
             if number == 0 and self._wanted.again:
                 self._same(seen[0], self.boot(disk, "the same disk again"))
             disk.unlink()
-        told = [secret for boot in seen if boot.result for secret in lasting(boot.result).values()]
+        told = [secret for boot in seen for secret in lasting(boot.result).values()]
         if len(set(told)) != len(told):
             self.wrong.append("two devices share a key or a name")
         results = json.dumps([boot.result for boot in seen], indent=1)
@@ -106,7 +106,8 @@ class Trial:
             disk.unlink()
 
     def _same(self, before: Boot, after: Boot) -> None:
-        if before.result and after.result and lasting(before.result) != lasting(after.result):
+        one, other = lasting(before.result), lasting(after.result)
+        if one and other and one != other:
             self.wrong.append("the same device has other keys or another name after a restart")
 
 

@@ -22,6 +22,14 @@ After=multi-user.target
 ExecStart=/usr/bin/python3 /run/edge-alpr-test/inside.py
 
 """
+_BEFORE = """[Unit]
+Description=Notes what the store holds, for deploy/image/boot
+Before=edge-alpr.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 /run/edge-alpr-test/inside.py before
+"""
 _SOURCE = """[Service]
 ExecStartPre=+/bin/sed -i 's,^uri = .*,uri = "{source}",' /data/etc/edge-alpr.toml
 """
@@ -85,8 +93,9 @@ def _files(kernel: Kernel, source: str) -> Iterator[tuple[str, int, bytes]]:
     for number, module in enumerate(kernel.modules):
         yield f"modules/{number:03}-{module.name}", 0o100644, module.read_bytes()
     yield "run-test/edge-alpr-test/inside.py", 0o100644, (HERE / "inside.py").read_bytes()
-    yield f"{units}/boot-check.service", 0o100644, _CHECK.encode()
-    yield f"{units}/multi-user.target.wants/boot-check.service", 0o120777, b"../boot-check.service"
+    for name, text in {"boot-before.service": _BEFORE, "boot-check.service": _CHECK}.items():
+        yield f"{units}/{name}", 0o100644, text.encode()
+        yield f"{units}/multi-user.target.wants/{name}", 0o120777, f"../{name}".encode()
     yield f"{units}/edge-alpr-provision.service.d/source.conf", 0o100644, _SOURCE.format(source=source).encode()
 
 

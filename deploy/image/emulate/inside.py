@@ -10,10 +10,14 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 MARK = "EDGE-ALPR-CHECK "
+BEFORE = Path("/run/edge-alpr-test/before")
+"""The newest event's number, noted before the reader starts: those of this boot are newer."""
 STORE = Path("/var/lib/edge-alpr/events.sqlite3")
 RUN = ["/opt/edge-alpr/bin/edge-alpr"]
 PATIENCE_S = 900.0
@@ -30,15 +34,26 @@ def uptime_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def first_event_s() -> float | None:
-    """When the store had its first event of this boot."""
+def last_event() -> int:
+    """Number of the store's newest event; 0 where there is none, or no store yet.
+
+    Raises:
+        sqlite3.Error: the store is damaged, or locked.
+    """
+    if not STORE.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{STORE}?mode=ro", uri=True)) as store:
+        if not store.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
+            return 0  # cut off before the table was made
+        return int(store.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+
+
+def first_event_s(before: int) -> float | None:
+    """When the store had its first event of this boot, one newer than `before`."""
     while uptime_s() < PATIENCE_S:
-        try:
-            with sqlite3.connect(f"file:{STORE}?mode=ro", uri=True) as store:
-                if store.execute("SELECT count(*) FROM events").fetchone()[0]:
-                    return uptime_s()
-        except sqlite3.Error:
-            pass
+        with suppress(sqlite3.Error):
+            if last_event() > before:
+                return uptime_s()
         time.sleep(0.5)
     return None
 
@@ -93,7 +108,7 @@ def stages() -> dict[str, float]:
 
 def look() -> dict[str, object]:
     """All that the host asks for."""
-    first = first_event_s()
+    first = first_event_s(int(BEFORE.read_text(encoding="ascii")))
     as_reader = ("setpriv", "--reuid=edge-alpr", "--regid=edge-alpr", "--clear-groups", "env", f"HOME={STORE.parent}")
     doctor = said(*as_reader, *RUN, "doctor", "--config", "/etc/edge-alpr/edge-alpr.toml")
     keys = Path("/var/lib/edge-alpr-keys")
@@ -123,7 +138,8 @@ def look() -> dict[str, object]:
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Looks and tells; the machine goes off then."""
     try:
         result: dict[str, object] = look()
     except Exception as error:  # told outside, whatever it is
@@ -134,3 +150,10 @@ if __name__ == "__main__":
         console.write(f"\n{MARK}{json.dumps(result)}\n")
     os.sync()
     subprocess.run(["systemctl", "poweroff"], check=False)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["before"]:
+        BEFORE.write_text(str(last_event()), encoding="ascii")
+    else:
+        main()

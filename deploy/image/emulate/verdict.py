@@ -34,8 +34,10 @@ def problems(boot: Boot) -> list[str]:
     return [text for text, wrong in checks.items() if wrong]
 
 
-def lasting(told: dict[str, Any]) -> dict[str, str]:
-    """What is the device's own: it stays over restarts, and no two devices share it."""
+def lasting(told: dict[str, Any] | None) -> dict[str, str]:
+    """What is the device's own: it stays over restarts, no two devices share it. Empty where an error was told."""
+    if told is None or "error" in told:
+        return {}
     return {**told["keys"], "machine_id": told["machine_id"], "name": told["name"]}
 
 
