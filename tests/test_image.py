@@ -13,7 +13,10 @@ import stat
 import subprocess
 import sys
 import zipfile
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
+from sqlite3 import connect
 from typing import Any
 
 import pytest
@@ -21,13 +24,17 @@ from conftest import ROOT
 from helpers_parts import missing
 
 from edge_alpr.camera.decoders import _PACKAGES
+from edge_alpr.sinks.schema import INSERT, MIGRATIONS
 
 sys.path.insert(0, str(ROOT / "deploy/image"))
 sys.path.insert(0, str(ROOT / "deploy"))
+from emulate import inside
 from emulate.machine import Boot
-from emulate.verdict import problems
-from recipe import pack, sbom, wheels
+from emulate.verdict import lasting, problems
+from recipe import __main__ as command
+from recipe import pack, sbom, tree, wheels
 from recipe.boards import BOARDS, ENABLED, EXTRAS, KEPT, READER, SYSTEM
+from recipe.compiled import compile_all
 from recipe.slim import packages_of, slim, thinned
 from release_tool import lock as released
 
@@ -128,6 +135,45 @@ def test_what_the_lock_names_is_installed_and_nothing_else(tmp_path: Path, monke
     (made.folder / locked["1.0"].name).write_bytes(b"another")
     with pytest.raises(subprocess.CalledProcessError):
         wheels.install(made, tmp_path / "again", "3.11", 1764000000)
+
+
+def test_a_board_s_image_that_cannot_drive_is_warned_of():
+    words = ["--suite", "jammy", "--mirror", "http://localhost"]
+    told = command.warnings(command.arguments(["--board", "thor", *words]))
+    assert [line.split()[2] for line in told] == ["--nvidia", "--keyring", "--tuf"]
+    assert not command.warnings(command.arguments(["--board", "pc", *words]))
+
+
+def test_of_the_repositories_only_both_roots_go_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["--suite", "jammy", "--mirror", "http://localhost", "--tuf", str(tmp_path / "tuf")]
+    for name in ("director/root.json", "image/root.json", "image/keys/root.pem"):
+        (tmp_path / "tuf" / name).parent.mkdir(parents=True)
+        (tmp_path / "tuf" / name).write_text(name, encoding="utf-8")
+    tree.put_roots(command.arguments(words).tuf, tmp_path / "out")
+    found = [path.relative_to(tmp_path / "out").as_posix() for path in sorted(tmp_path.glob("out/**/*.*"))]
+    assert found == ["director/root.json", "image/root.json"]
+    (tmp_path / "tuf/image/root.json").unlink()
+    with pytest.raises(SystemExit):
+        command.arguments(words)
+    assert "has no image/root.json" in capsys.readouterr().err
+
+
+def test_a_unit_that_is_not_there_is_not_enabled(tmp_path: Path):
+    with pytest.raises(SystemExit, match=r"edge-alpr-kiosk: there is no such unit"):
+        tree.settle(tmp_path, ["edge-alpr-kiosk"])
+
+
+def test_modules_of_ours_must_compile_and_others_need_not(tmp_path: Path):
+    python = ".".join(map(str, sys.version_info[:2]))
+    site = tmp_path / f"opt/edge-alpr/lib/python{python}/site-packages"
+    for name in ("edge_alpr/good.py", "lib2to3/bad.py"):
+        (site / name).parent.mkdir(parents=True)
+        (site / name).write_text("x = 1\n" if "good" in name else "print 1\n", encoding="utf-8")
+    compile_all(tmp_path, python)
+    assert len(list(site.rglob("*.pyc"))) == 1
+    (site / "edge_alpr/bad.py").write_text("print 1\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"bad.py cannot be compiled"):
+        compile_all(tmp_path, python)
 
 
 def test_rauc_has_its_service_which_is_a_package_of_its_own():
@@ -355,6 +401,26 @@ def test_a_boot_that_is_not_well_is_told(key: str, value: object, said: str):
 
 def test_nor_is_one_that_says_nothing():
     assert problems(Boot(lines=[(1.0, "Kernel panic")])) == ["it did not come up: Kernel panic"]
+
+
+def test_a_boot_that_told_an_error_has_no_keys_to_compare():
+    assert lasting({"error": "OSError()", "journal": ""}) == lasting(None) == {}
+    assert lasting({**GOOD, "machine_id": "3", "name": "4"})["name"] == "4"
+
+
+def test_events_of_an_earlier_boot_are_no_plate_of_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(inside, "STORE", tmp_path / "events.sqlite3")
+    assert inside.last_event() == 0
+    with closing(connect(tmp_path / "events.sqlite3")) as store:
+        store.execute("PRAGMA journal_mode = WAL")
+        assert inside.last_event() == 0
+        for statement in chain.from_iterable(MIGRATIONS):
+            store.execute(statement)
+        for seq in (6, 7):
+            store.execute(INSERT, (seq, str(seq), "new", "X", "X", 0, "front", ""))
+            store.commit()
+            monkeypatch.setattr(inside, "PATIENCE_S", inside.uptime_s() + 0.1)
+            assert (inside.first_event_s(6) is None) == (seq == 6)
 
 
 def long_run(*words: str | Path) -> str:

@@ -51,7 +51,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
         ("nvidia", "folder of NVIDIA's .deb files from the BSP"),
         ("engines", "folder of plans and graphs for this board"),
         ("settings", "in place of deploy/systemd/edge-alpr.toml"),
-        ("tuf", "folder of the repositories' first root.json files"),
+        ("tuf", "folder with director/root.json and image/root.json, as deploy/repo trust writes it"),
         ("keyring", "certificates that RAUC trusts; without it no bundle is taken"),
     ):
         parser.add_argument(f"--{name}", type=Path, metavar="PATH", help=what)
@@ -60,10 +60,24 @@ def arguments(words: list[str]) -> argparse.Namespace:
         path = getattr(found, name)
         if path and not path.exists():
             parser.error(f"--{name}: there is no {path}")
+    if lacking := [name for name in tree.ROOTS if found.tuf and not (found.tuf / name).is_file()]:
+        parser.error(f"--tuf: {found.tuf} has no {' and no '.join(lacking)}; give what deploy/repo trust wrote")
     found.mirror = found.mirror or (own_sources(found.suite) if found.suite in ALL_PROCESSORS else ())
     if not found.mirror:
         parser.error(f"--suite {found.suite} takes a --mirror here (of Ubuntu one with its ports, which have arm64)")
     return found
+
+
+def warnings(wanted: argparse.Namespace) -> list[str]:
+    """What a board's image lacks to drive in a car: it is made all the same, for a look at it."""
+    if not BOARDS[wanted.board].nvidia:
+        return []
+    lacks = {
+        "nvidia": "NVIDIA's kernel, firmware and decoders are not in: the board will not start",
+        "keyring": "RAUC trusts nobody: the board will never take an image update",
+        "tuf": "no repository's root is in: the board will never find an update",
+    }
+    return [f"WARNING: without --{name} {text}" for name, text in lacks.items() if getattr(wanted, name) is None]
 
 
 def build(wanted: argparse.Namespace) -> list[Path]:
@@ -125,6 +139,18 @@ def _packed(root: Path, board: Board, wanted: argparse.Namespace, version: str, 
     return [*files, sums]
 
 
-if __name__ == "__main__":
-    for file in build(arguments(sys.argv[1:])):
+def main() -> None:
+    """See above. Warnings come before and after: between them lie some thousand lines."""
+    wanted = arguments(sys.argv[1:])
+    told = warnings(wanted)
+    for warning in told:
+        _say(warning)
+    files = build(wanted)
+    for warning in told:
+        _say(warning)
+    for file in files:
         print(file)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,8 @@ from recipe.boards import ENABLED, MASKED, Board
 from recipe.compiled import compile_all
 
 ROOT = Path(__file__).resolve().parents[3]
+ROOTS = ("director/root.json", "image/root.json")
+"""Of a folder `--tuf`, all that goes into the image: its other files are not for the road."""
 _FILES = ROOT / "deploy/image/rootfs"
 _GONE = (
     "var/log/*", "var/cache/*", "var/lib/apt/*", "etc/apt/sources.list.d/*", "var/lib/dpkg/*-old", "var/tmp/*", "tmp/*",
@@ -77,7 +79,7 @@ def add_ours(tree: Path, board: Board, version: str, ours: Ours) -> None:
     _link(tree / "etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
     (tree / "usr/share/edge-alpr/roots").mkdir(parents=True, exist_ok=True)
     if ours.tuf:
-        shutil.copytree(ours.tuf, tree / "usr/share/edge-alpr/roots", dirs_exist_ok=True)
+        put_roots(ours.tuf, tree / "usr/share/edge-alpr/roots")
     if ours.engines:
         shutil.copytree(ours.engines, tree / "usr/share/edge-alpr/engines")
         line = "L /var/lib/edge-alpr/engines - - - - /usr/share/edge-alpr/engines\n"
@@ -88,8 +90,22 @@ def add_ours(tree: Path, board: Board, version: str, ours: Ours) -> None:
         subprocess.run([*put, *(["--development"] if ours.development else [])], check=True)
 
 
+def put_roots(tuf: Path, out: Path) -> None:
+    """The two files by which a device checks its first update."""
+    for name in ROOTS:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tuf / name, out / name)
+
+
 def settle(tree: Path, enabled: Iterable[str]) -> None:
-    """Users, and which units start: decided here, so that no boot has a choice."""
+    """Users, and which units start: decided here, so that no boot has a choice.
+
+    Raises:
+        SystemExit: one of `enabled` is not in the tree.
+    """
+    enabled = tuple(enabled)
+    if lacking := [name for name in enabled if not _unit(tree, name)]:
+        raise SystemExit(f"build: --enable {' '.join(lacking)}: there is no such unit in the image; its full name?")
     subprocess.run(["systemd-sysusers", f"--root={tree}"], check=True)
     there = [name for name in (*ENABLED, *enabled) if _unit(tree, name)]
     subprocess.run(["systemctl", f"--root={tree}", "--quiet", "enable", *there], check=True)
