@@ -387,6 +387,14 @@ def test_the_check_finds_what_a_car_would_refuse(operator: Operator):
     assert "director: a client refuses it" in operator("check", status=1)
 
 
+@pytest.mark.parametrize("behind", ["keys", "fleet.toml", "nowhere"])
+def test_a_link_below_what_is_served_is_found(behind: str, operator: Operator):
+    link = operator.public / "image" / "targets" / "models"
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(operator.folder / behind)
+    assert "image/targets/models: a symbolic link" in operator("check", status=1)
+
+
 def test_a_file_is_taken_out_and_later_deleted(operator: Operator, car: Car):
     path, other = operator.add(), operator.add("m-1.1.tar", "1.1")
     operator("rollout", "start", "one", "--target", path, "--share", "1")
