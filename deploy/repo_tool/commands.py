@@ -30,7 +30,7 @@ EXAMPLES = """Makes and signs the two TUF repositories that cars update from, an
 deploy/repo --fleet fleet init
 deploy/repo --fleet fleet add edge-alpr-1.4.0.raucb --unit image --version 1.4.0 --board orin-nano
 deploy/repo --fleet fleet rollout start image-1.4.0 --target image/edge-alpr-1.4.0.raucb --share 0.01
-mosquitto_sub -t 'fleet/+/stats' | deploy/repo --fleet fleet watch -
+mosquitto_sub -t 'fleet/+/stats' -F '%t %x' | deploy/repo --fleet fleet watch - --topic 'fleet/{device_id}'
 deploy/repo --fleet fleet refresh                                     each hour, from cron
 ```
 """
