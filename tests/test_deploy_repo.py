@@ -387,7 +387,42 @@ def test_the_check_finds_what_a_car_would_refuse(operator: Operator):
     assert "director: a client refuses it" in operator("check", status=1)
 
 
-def test_a_file_is_taken_out_and_later_deleted(operator: Operator, car: Car):
+@pytest.mark.parametrize("behind", ["keys", "fleet.toml", "nowhere"])
+def test_a_link_below_what_is_served_is_found(behind: str, operator: Operator):
+    link = operator.public / "image" / "targets" / "models"
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(operator.folder / behind)
+    assert "image/targets/models: a symbolic link" in operator("check", status=1)
+
+
+def later(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
+    """So many days after now, by the tool's clock."""
+    moment = datetime.now(timezone.utc) + timedelta(days=days, minutes=5)
+    monkeypatch.setattr("deploy.repo_tool.opening.utc_now", lambda: moment)
+
+
+def test_what_was_just_superseded_stays_however_old_it_is(operator: Operator, monkeypatch: pytest.MonkeyPatch):
+    operator.add()
+    for file in operator.public.rglob("*"):
+        os.utime(file, (0, 0))
+    operator("rotate", "image-snapshot")
+    before = {path for path in operator.public.rglob("*") if path.is_file()}
+    operator("refresh")  # notes it
+    later(monkeypatch, 6)
+    assert operator("prune") == ""
+    assert before <= set(operator.public.rglob("*"))
+    later(monkeypatch, 7)
+    assert "image/metadata/1.targets.json" in operator("prune").split()
+    assert "a client takes all of it" in operator("check")
+    operator("rotate", "director-snapshot")
+    assert operator("prune") == ""
+    (operator.folder / "unnamed.json").write_bytes(b'{"torn')
+    later(monkeypatch, 20)
+    assert operator("prune") == ""
+    assert "director/metadata/1.snapshot.json" in operator("prune", "--days", "0").split()
+
+
+def test_a_file_is_taken_out_and_later_deleted(operator: Operator, car: Car, monkeypatch: pytest.MonkeyPatch):
     path, other = operator.add(), operator.add("m-1.1.tar", "1.1")
     operator("rollout", "start", "one", "--target", path, "--share", "1")
     with pytest.raises(RepoError, match=r"one sends models/m-1\.0\.tar; withdraw it first"):
@@ -396,13 +431,19 @@ def test_a_file_is_taken_out_and_later_deleted(operator: Operator, car: Car):
     operator("remove", path)
     assert list(car.told("image")) == [other]
 
-    assert operator("prune") == ""
     for file in operator.public.rglob("*"):
-        os.utime(file, (0, 0))
+        os.utime(file, (0, 0))  # as old as a release of last year
+    assert operator("prune") == ""
+    operator("add", operator.file("m-1.0.tar", b"m-1.0.tar"), "--unit", "models", "--version", "1.0")
+    later(monkeypatch, 6)
+    operator("remove", path)
+    assert not [name for name in operator("prune").split() if "targets/models" in name]
+    later(monkeypatch, 12)
+    assert not [name for name in operator("prune").split() if "targets/models" in name]
+    later(monkeypatch, 13)
     gone = operator("prune").split()
 
     assert next(name for name in gone if name.startswith("image/targets")).endswith(".m-1.0.tar")
-    assert "image/metadata/1.targets.json" in gone
     assert list(car.told("image")) == [other]
     assert "a client takes all of it" in operator("check")
 

@@ -18,7 +18,7 @@ from tuf.api.metadata import TargetFile
 
 from deploy.repo_tool import rollouts as plan
 from deploy.repo_tool.errors import RepoError
-from deploy.repo_tool.rates import Tally, Verdict, why_pause, wilson_lower
+from deploy.repo_tool.rates import MOST_CHANGES, Tally, Verdict, why_pause, wilson_lower
 from deploy.repo_tool.rollouts import Rollout
 from deploy.repo_tool.settings import Fleet, Watching
 from deploy.repo_tool.watch import Results, follow, read_line
@@ -162,11 +162,49 @@ def heartbeat(car: str, result: str, why: str = "", **more: object) -> str:
     return json.dumps({**head, "update": [update], **more})
 
 
-def listening(folder: Path) -> Results:
+def published(prefix: str, topic: str, payload: str) -> str:
+    """As mosquitto_sub -F '%t %x' writes it."""
+    return f"{prefix}/{topic}/stats {payload.encode().hex()}"
+
+
+def listening(folder: Path, pattern: str = "") -> Results:
     """While version 1.0 of the models is rolled out."""
     rollout = Rollout("one", "models/m-1.0.tar", "models", "1.0", 1)
     Fleet(folder).rollouts_file.write_bytes(plan.encode({"one": rollout}))
-    return Results(Fleet(folder)).load()
+    return Results(Fleet(folder), pattern).load()
+
+
+PATTERN = "my fleet/{device_id}"
+
+
+def test_one_car_has_one_vote_whatever_it_says_of_itself(tmp_path: Path):
+    results = listening(tmp_path, PATTERN)
+    own = published("my fleet", "car_1", heartbeat("car_1", "back"))
+    for device in ("car-2", "car.1", "car 1", "car/1", "car_1"):
+        results.take(published("my fleet", "car_1", heartbeat(device, "back")).encode(), NOW)
+    results.take(f"{own.replace('car_1', 'car_1/car-3')}\n".encode(), NOW)  # below its own, and read by fleet/#
+    results.take(own.replace("my fleet", "other").encode(), NOW)
+    assert list(results.tally.verdicts["models", "1.0"]) == ["car_1"]
+    assert (results.unread, results.fleet.results_file.read_bytes().count(b"\n")) == (3, 1)
+    assert listening(tmp_path).tally.verdicts == results.tally.verdicts
+    assert "my fleet/car_1/stats told of car-2, whose topic is my fleet/car-2/stats (--topic)" in results.stranger
+
+
+@pytest.mark.parametrize("line", [heartbeat("car-1", "back"), f"my fleet/car-1/stats {heartbeat('car-1', 'back')}"])
+def test_a_payload_that_could_hold_a_line_break_is_not_taken(line: str, tmp_path: Path):
+    results = listening(tmp_path, PATTERN)
+    results.take(line.encode(), NOW)
+    assert results.tally.verdicts == {}
+    assert "mosquitto_sub -F '%t %x', or --without-topics" in results.stranger
+
+
+def test_a_car_that_goes_back_and_forth_fills_no_disk(tmp_path: Path):
+    for _ in range(2):  # also not by the tool being begun again
+        results = listening(tmp_path)
+        for minute in range(60):
+            moment = f"2026-11-28T11:{minute:02}:00Z"
+            results.take(heartbeat("a", "back" if minute % 2 else "good", sent=moment).encode(), NOW)
+    assert results.fleet.results_file.read_bytes().count(b"\n") == 1 + MOST_CHANGES
 
 
 @pytest.mark.parametrize(
@@ -186,6 +224,8 @@ def test_a_line_that_is_no_heartbeat_is_counted_and_passed_over(line: str, tmp_p
 @given(st.binary() | st.dictionaries(st.sampled_from(["device_id", "timestamp", "update", "x"]), JSON).map(encode))
 def test_no_line_stops_the_watch(line: bytes):
     Results(Fleet(Path("nowhere"))).take(line, NOW)
+    Results(Fleet(Path("nowhere")), PATTERN).take(line, NOW)
+    Results(Fleet(Path("nowhere")), PATTERN).take(b"my fleet/a/stats " + line.hex().encode(), NOW)
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
@@ -259,18 +299,26 @@ def test_heartbeats_of_failures_pause_the_roll_out(made: Operator, tmp_path: Pat
     car = Car(tmp_path, operator.public.as_uri()).begin(operator)
     lines = [heartbeat(f"car-{n}", "back" if n % 10 == 0 else "good", "camera: no frame") for n in range(100)]
 
-    said = operator("watch", "-", stdin="\n".join([*lines[:20], "junk"]).encode())
+    stream = [published("fleet", f"car-{n}", line) for n, line in enumerate(lines[:20])]
+    forged = [published("fleet", "car-1", line) for line in lines[:20:10]]
+    said = operator("watch", "-", "--topic", "fleet/{device_id}", stdin="\n".join([*stream, *forged]).encode())
+    assert "not counted: fleet/car-1/stats told of car-0, whose topic is fleet/car-0/stats" in said
     assert "paused:" not in said
-    assert "lines that were no heartbeat: 1" in said
+    assert "lines that were no heartbeat, or not of the car that they name: 2" in said
     assert car.wanted()["models/m-1.0.tar"]["share"] == "1"
     (operator.folder / "stats.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    said = operator("watch", str(operator.folder / "stats.jsonl"))
+    said = operator("watch", str(operator.folder / "stats.jsonl"), "--without-topics")
 
     assert "one paused: 10 of 100 cars failed, surely more than 5.5% of all (limit 2.0%): 10 x camera: no frame" in said
     assert car.wanted()["models/m-1.0.tar"]["share"] == "0"
     assert "pause 100.00% any board 10 of 100 cars failed" in operator("rollout", "status", "one")
     operator("rollout", "resume", "one")
     assert "one paused: 10 of 100" in operator("watch", "-", stdin=b"")
+
+
+def test_a_topic_that_names_no_car_is_refused(made: Operator):
+    with pytest.raises(RepoError, match=r"--topic fleet/all: \{device_id\} is needed"):
+        made("watch", "-", "--topic", "fleet/all", stdin=b"")
 
 
 def test_watching_needs_the_keys_that_pause(made: Operator):

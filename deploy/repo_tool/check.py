@@ -101,6 +101,9 @@ def _mixed(images: dict[str, TargetFile], told: dict[str, TargetFile]) -> Iterat
 def _misplaced(fleet: Fleet) -> Iterator[str]:
     for path in sorted(fleet.public.rglob("*")):
         name = path.relative_to(fleet.public).as_posix()
+        if path.is_symlink():  # what lies behind one of a folder is not looked at here, and a web server may follow it
+            yield f"{name}: a symbolic link, which may serve what lies outside; remove it"
+            continue
         if path.is_dir():
             continue
         if not SERVED.fullmatch(name):

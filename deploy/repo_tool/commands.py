@@ -30,7 +30,7 @@ EXAMPLES = """Makes and signs the two TUF repositories that cars update from, an
 deploy/repo --fleet fleet init
 deploy/repo --fleet fleet add edge-alpr-1.4.0.raucb --unit image --version 1.4.0 --board orin-nano
 deploy/repo --fleet fleet rollout start image-1.4.0 --target image/edge-alpr-1.4.0.raucb --share 0.01
-mosquitto_sub -t 'fleet/+/stats' | deploy/repo --fleet fleet watch -
+mosquitto_sub -t 'fleet/+/stats' -F '%t %x' | deploy/repo --fleet fleet watch - --topic 'fleet/{device_id}'
 deploy/repo --fleet fleet refresh                                     each hour, from cron
 ```
 """
@@ -118,9 +118,9 @@ def remove(context: typer.Context, path: Annotated[str, typer.Argument(help="Of 
 @app.command()
 def prune(
     context: typer.Context,
-    days: Annotated[float, typer.Option(help="Younger ones stay: a car may be fetching them.", min=0)] = 7,
+    days: Annotated[float, typer.Option(help="Known as unnamed for so long; a car may be fetching others.", min=0)] = 7,
 ) -> None:
-    """Delete served files that nothing names any more."""
+    """Delete served files that nothing names any more. The days count from the `refresh` or `prune` that saw it."""
     with at_desk(context) as desk:
         show.say(out, *tidy.prune(desk, days))
 
@@ -143,7 +143,9 @@ def drop(context: typer.Context) -> None:
 def refresh(context: typer.Context) -> None:
     """Sign timestamps anew, and snapshots in time; publish what is complete. For cron, several times a day."""
     with at_desk(context) as desk:
-        end(work.refresh(desk))
+        needed = work.refresh(desk)
+        tidy.note_unnamed(desk)
+        end(needed)
 
 
 @app.command()

@@ -15,10 +15,12 @@ from deploy.repo_tool.settings import Watching
 
 Result = Literal["trial", "good", "back", "refused"]
 TRIAL, FAILED = "trial", ("back", "refused")
+MOST_CHANGES = 6
+"""Of a car's verdict on a version; what it says after those is not noted, or one car could fill the disk."""
 NO_VERDICT = "no verdict since it was installed"
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, omit_defaults=True):
     """What a car said of one update, and when."""
 
     device_id: str
@@ -27,6 +29,8 @@ class Verdict(Struct, frozen=True):
     result: Result
     at: datetime
     why: str = ""
+    topic: str = ""
+    """The device's part of the topic, where it came by one: several ids may share it, and then one vote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +57,25 @@ def wilson_lower(failed: int, took: int, z: float) -> float:
 
 @dataclass(slots=True)
 class Tally:
-    """The last verdict of each car on each version: some 200 bytes each."""
+    """The last verdict of each car on each version."""
 
     verdicts: dict[tuple[str, str], dict[str, Verdict]] = field(default_factory=dict)
+    changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """How often the car changed its mind."""
 
     def take(self, verdict: Verdict) -> bool:
         """Whether it says something new. Heartbeats repeat themselves, and come late and in any order."""
         cars = self.verdicts.setdefault((verdict.unit, verdict.version), {})
-        known = cars.get(verdict.device_id)
+        car = verdict.topic or verdict.device_id
+        known = cars.get(car)
         if known and (verdict.at <= known.at or verdict.result == known.result):
             return False
-        cars[verdict.device_id] = verdict
+        if known:
+            change = (verdict.unit, verdict.version, car)
+            if self.changes[change] >= MOST_CHANGES:
+                return False
+            self.changes[change] += 1
+        cars[car] = verdict
         return True
 
     def rate(self, rollout: Rollout, watching: Watching, now: datetime) -> Rate:

@@ -18,7 +18,9 @@ from deploy.repo_tool.publish import Desk
 from deploy.repo_tool.rates import to_pause
 from deploy.repo_tool.rollouts import Rollout
 from deploy.repo_tool.settings import IMAGE
+from deploy.repo_tool.topics import DEVICE
 from deploy.repo_tool.watch import Results, follow, lines_of, utc_now
+from edge_alpr.config import MqttConfig
 
 LOOK_S, IDLE_S = 1.0, 10.0
 """Between two decisions: while there is news, and without."""
@@ -94,24 +96,38 @@ def rollout_status(
 
 def watch(
     context: typer.Context,
-    file: Annotated[str, typer.Argument(help="Heartbeats, one a line; - is the standard input.", metavar="FILE|-")],
+    file: Annotated[
+        str, typer.Argument(help="What mosquitto_sub -F '%t %x' writes; - is the standard input.", metavar="FILE|-")
+    ],
     follow_: Annotated[bool, typer.Option("--follow", help="Go on as the file grows.")] = False,
+    topic: Annotated[str, typer.Option(help="The cars' mqtt.topic.", metavar="TOPIC")] = MqttConfig().topic,
+    without_topics: Annotated[
+        bool, typer.Option("--without-topics", help="Lines are heartbeats alone; you trust whoever wrote the file.")
+    ] = False,
 ) -> None:
-    """Count what cars say of updates in their heartbeats; pause a roll-out whose failures are surely too many."""
+    """Count what cars say of updates in their heartbeats; pause a roll-out whose failures are surely too many.
+
+    A heartbeat counts only under the topic of the car that it names.
+    """
+    if DEVICE not in topic:
+        raise RepoError(f"--topic {topic}: {DEVICE} is needed in it, or it tells no car from another")
     with at_desk(context) as desk:
         work.try_keys(desk)
-        results = Results(desk.fleet).load()
+        results = Results(desk.fleet, "" if without_topics else topic).load()
     _look(context, results)
-    looked = time.monotonic()
+    looked, told = time.monotonic(), False
     for line in _lines(file, follow_):
         if line:
             results.take(line, utc_now())
+        if results.stranger and not told:  # at once: where all lines are such, nothing is watched
+            show.say(err, results.stranger)
+            told = True
         if time.monotonic() - looked >= (LOOK_S if results.news else IDLE_S):
             _look(context, results)
             looked = time.monotonic()
     _look(context, results)
     if results.unread:
-        show.say(err, f"lines that were no heartbeat: {results.unread}")
+        show.say(err, f"lines that were no heartbeat, or not of the car that they name: {results.unread}")
     with at_desk(context) as desk:
         show_rollouts(desk, list(work.read_rollouts(desk).values()))
 

@@ -101,6 +101,11 @@ class Fleet:
         """What cars said of their updates, a line each."""
         return self.folder / "results.jsonl"
 
+    @property
+    def unnamed_file(self) -> Path:
+        """Since when which served files are named by nothing."""
+        return self.folder / "unnamed.json"
+
     def metadata(self, repository: str) -> Path:
         """The served metadata of a repository."""
         return self.public / repository / "metadata"

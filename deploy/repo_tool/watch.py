@@ -1,4 +1,4 @@
-"""Heartbeats as lines of JSON: what they say of updates, kept and counted; roll-outs that go wrong are paused."""
+"""Heartbeats as lines: what they say of updates, kept and counted; roll-outs that go wrong are paused."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from deploy.repo_tool.files import append_line
 from deploy.repo_tool.rates import Result, Tally, Verdict
 from deploy.repo_tool.rollouts import Rollouts, decode
 from deploy.repo_tool.settings import Fleet
+from deploy.repo_tool.topics import StrangerError, own_name, split
 
-LINE_BYTES = 1 << 16
+LINE_BYTES = 1 << 17
 """Of a heartbeat at the most; longer ones are passed over."""
 Text = Annotated[str, Meta(max_length=128)]
 
@@ -46,13 +47,19 @@ _heartbeats = msgspec.json.Decoder(_Heartbeat)
 _verdicts = msgspec.json.Decoder(Verdict)
 
 
-def read_line(line: bytes) -> list[Verdict]:
-    """What one heartbeat says. Raises `ValueError` for what is none; an event, or a heartbeat without, says nothing."""
-    heartbeat = _heartbeats.decode(line)
+def read_line(line: bytes, pattern: str = "") -> list[Verdict]:
+    """What one heartbeat says; an event, or a heartbeat without an update, says nothing.
+
+    `pattern` is `mqtt.topic` of the cars; empty: the line is the heartbeat, and whoever wrote it is trusted.
+    Raises `ValueError` for what is no heartbeat, and `StrangerError`, which is one, for one under another's topic.
+    """
+    topic, payload = split(line) if pattern else ("", line)
+    heartbeat = _heartbeats.decode(payload)
+    name = own_name(topic, pattern, heartbeat.device_id) if pattern else ""
     updates = (heartbeat.update,) if isinstance(heartbeat.update, Update) else heartbeat.update
     at = heartbeat.sent or heartbeat.timestamp
     return [
-        Verdict(heartbeat.device_id, one.unit, one.version, one.result, at, _plain(one.why))
+        Verdict(heartbeat.device_id, one.unit, one.version, one.result, at, _plain(one.why), name)
         for one in updates
     ]
 
@@ -62,13 +69,17 @@ class Results:
     """The verdicts of `results.jsonl`, where they outlive the tool."""
 
     fleet: Fleet
+    pattern: str = ""
+    """As `read_line` has it."""
     tally: Tally = field(default_factory=Tally)
     rollouts: Rollouts = field(default_factory=dict)
     """What cars say of other versions is not kept: what a car can send has no end."""
     news: bool = False
     """Something new was heard since `rollouts` were last looked at."""
     unread: int = 0
-    """Lines that were no heartbeat."""
+    """Lines that were no heartbeat, or not of the car that they name."""
+    stranger: str = ""
+    """Why the first of the latter is not counted."""
 
     def load(self) -> Results:
         """What earlier runs took in, and the roll-outs. A line torn by a power cut is left out."""
@@ -90,7 +101,11 @@ class Results:
     def take(self, line: bytes, now: datetime) -> None:
         """Hear a line. A car's clock that is ahead does not count for more than ours."""
         try:
-            verdicts = read_line(line)
+            verdicts = read_line(line, self.pattern)
+        except StrangerError as error:
+            self.unread += 1
+            self.stranger = self.stranger or _plain(str(error), 500)
+            return
         except (ValueError, RecursionError):  # msgspec's errors are, those of wrong UTF-8, and values without end
             self.unread += 1
             return
@@ -136,6 +151,6 @@ def _inode(file: IO[bytes]) -> int:
     return os.fstat(file.fileno()).st_ino
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, most: int = 200) -> str:
     """A car's words: on one line, without what a terminal obeys, and not endless."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)[:200].strip()
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:most].strip()
