@@ -379,6 +379,15 @@ class Board:
         )  # fmt: skip
         return Agent(world)
 
+    def install(self, unit: str, version: str, blob: bytes) -> Agent:
+        """What is published is taken, as far as the first installing goes."""
+        self.servers.publish(unit, version, blob)
+        agent = self.agent()
+        agent.check()
+        agent.download()
+        agent.install()
+        return agent
+
     def prove(self, unit: str, folder: Path | None) -> Verdict:
         """See `Proof`. A nature names where a version fails."""
         self.power.step()

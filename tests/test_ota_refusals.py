@@ -256,11 +256,7 @@ def test_there_is_nothing_to_go_back_to():
 
 
 def test_short_drives_add_up_to_a_watch_and_are_no_crash_loop(board: Board):
-    board.servers.publish(MODELS, "2.0", model_blob("2.0"))
-    agent = board.agent()
-    agent.check()
-    agent.download()
-    agent.install()
+    agent = board.install(MODELS, "2.0", model_blob("2.0"))
     board.read()
     agent.settle()
     for drive in range(8):
@@ -276,11 +272,7 @@ def test_short_drives_add_up_to_a_watch_and_are_no_crash_loop(board: Board):
 
 
 def test_drives_that_never_come_to_a_watch_are_one(board: Board):
-    board.servers.publish(MODELS, "2.0", model_blob("2.0"))
-    agent = board.agent()
-    agent.check()
-    agent.download()
-    agent.install()
+    agent = board.install(MODELS, "2.0", model_blob("2.0"))
     board.read()
     agent.settle()
     for _ in range(4):

@@ -126,13 +126,9 @@ def test_a_side_from_the_bench_that_was_never_proven_is_a_way_back():
     board = Board()
     board.slots.sides["A"].version, board.slots.sides["B"].version, board.slots.sides["B"].good = "", "", False
     board.natures |= {(IMAGE, ""): "bad", (IMAGE, "2.0"): "bad"}
-    board.servers.publish(IMAGE, "2.0", image_blob("2.0"))
     board.start()
-    agent = board.agent()
-    agent.after_boot()
-    agent.check()
-    agent.download()
-    agent.install()
+    board.agent().after_boot()
+    board.install(IMAGE, "2.0", image_blob("2.0"))
     board.start()
     assert board.slots.booted == "B"
     assert not board.agent().mark(), "A can be started: so B is not marked good before it is proven"
@@ -142,11 +138,7 @@ def test_a_side_from_the_bench_that_was_never_proven_is_a_way_back():
 
 
 def test_models_are_not_to_blame_for_a_reader_that_is_stopped(board: Board, monkeypatch: pytest.MonkeyPatch):
-    board.servers.publish(MODELS, "2.0", model_blob("2.0"))
-    agent = board.agent()
-    agent.check()
-    agent.download()
-    agent.install()
+    board.install(MODELS, "2.0", model_blob("2.0"))
     board.read()
 
     def proof(unit: str, folder: Path | None) -> Verdict:
